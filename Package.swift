@@ -1,0 +1,72 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// The kernels' folders: compiled into the binary by `Kernels/kernels.c`, so the package manager need not see them.
+let kernelFolders = [
+  "Common", "Matmul", "Convolution", "Attention", "Normalization", "Elementwise", "Embedding",
+]
+
+let package = Package(
+  name: "ti-gpu",
+  products: [
+    .executable(name: "ti-gpu", targets: ["ti-gpu"]),
+    .library(name: "TextualInversion", targets: ["TextualInversion", "CPUBackend", "OpenCLBackend", "DemoModel"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-crypto", "3.0.0"..<"5.0.0"),
+  ],
+  targets: [
+    // C: what the system offers, and what Swift can't say.
+    .systemLibrary(
+      name: "COpenCL", path: "Sources/COpenCL", pkgConfig: "OpenCL",
+      providers: [.apt(["ocl-icd-opencl-dev", "opencl-headers"])]),
+    .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
+    .target(
+      name: "CImageCodecs",
+      linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg"), .linkedLibrary("webp")]),
+    .target(name: "CVectorLoops"),
+    .target(name: "Kernels", path: "Kernels", exclude: kernelFolders, sources: ["kernels.c"]),
+
+    // The layers, bottom up: each imports only what stands above it in this list.
+    .target(name: "Tensors"),
+    .target(name: "Operators", dependencies: ["Tensors"]),
+    .target(name: "CPUBackend", dependencies: ["Operators", "COneDNN", "CVectorLoops"]),
+    .target(
+      name: "OpenCLBackend",
+      dependencies: ["Operators", "COpenCL", "Kernels", .product(name: "Crypto", package: "swift-crypto")]),
+    .target(name: "ModelFiles", dependencies: ["Tensors", .product(name: "Crypto", package: "swift-crypto")]),
+    .target(name: "Images", dependencies: ["Tensors", "CImageCodecs"]),
+    .target(name: "StableDiffusion", dependencies: ["Operators", "ModelFiles"]),
+    .target(
+      name: "TextualInversion",
+      dependencies: [
+        "StableDiffusion", "Images", .product(name: "Logging", package: "swift-log"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ]),
+    .target(name: "DemoModel", resources: [.copy("Resources")]),
+    .executableTarget(
+      name: "ti-gpu",
+      dependencies: [
+        "TextualInversion", "CPUBackend", "OpenCLBackend", "DemoModel",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+
+    // Tests.
+    .target(
+      name: "TestSupport", dependencies: ["Operators", "ModelFiles", "CPUBackend", "OpenCLBackend"],
+      path: "Tests/TestSupport"),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+    .testTarget(name: "OperatorsTests", dependencies: ["TestSupport"]),
+    .testTarget(name: "OpenCLBackendTests", dependencies: ["TestSupport"]),
+    .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "TestSupport"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "ModelFiles", "TestSupport"]),
+    .testTarget(name: "StableDiffusionTests", dependencies: ["StableDiffusion", "TestSupport"]),
+    .testTarget(name: "TextualInversionTests", dependencies: ["TextualInversion", "TestSupport", "DemoModel"]),
+    .testTarget(name: "CommandTests", dependencies: ["ti-gpu", "TestSupport", "ModelFiles", "Images", "DemoModel"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu2x
+)

@@ -1,0 +1,54 @@
+import Tensors
+
+/// What every backend offers whatever it computes: storage for tensors, and the way in and out.
+///
+/// Work is queued in order: an operation may return before it has run, `download` and `synchronize` wait.
+/// A backend is driven by one thread at a time.
+public protocol StorageBackend: AnyObject, Sendable {
+  /// A piece of the backend's memory. It goes back to the pool when its last reference goes.
+  associatedtype Storage: Sendable
+
+  /// What a person calls the device, such as "AMD Radeon RX 6700 XT" or "CPU (oneDNN 2.6.3)".
+  var name: String { get }
+
+  /// How activations and packed weights are stored. Statistics, embedding rows and losses are always `float32`.
+  var precision: ElementType { get }
+
+  /// Copies `tensor` to the device, rounding to nearest even where `type` is a 16-bit type.
+  func upload(_ tensor: HostTensor, as type: ElementType) throws(OperationError) -> Tensor<Storage>
+
+  /// Waits for the work that makes `tensor`, and copies it back.
+  func download(_ tensor: Tensor<Storage>) throws(OperationError) -> HostTensor
+
+  /// Waits for all queued work.
+  func synchronize() throws(OperationError)
+
+  /// The pool's memory now and at its highest.
+  var memory: MemoryUse { get }
+}
+
+/// Bytes of device memory held by tensors and packed weights.
+public struct MemoryUse: Sendable, Hashable {
+  public let currentBytes: Int
+  public let peakBytes: Int
+
+  public init(currentBytes: Int, peakBytes: Int) {
+    self.currentBytes = currentBytes
+    self.peakBytes = peakBytes
+  }
+}
+
+/// Everything a Stable Diffusion training step needs. A backend that lacks an operation does not compile.
+public protocol Backend: MatmulBackend, ConvolutionBackend, AttentionBackend, NormalizationBackend, ElementwiseBackend,
+  EmbeddingBackend
+{}
+
+/// What frozen weights are packed for. The backward copy is left out where no gradient passes.
+public struct Directions: OptionSet, Sendable, Hashable {
+  public let rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+
+  public static let forward = Directions(rawValue: 1)
+  public static let backward = Directions(rawValue: 2)
+  public static let both: Directions = [.forward, .backward]
+}

@@ -1,0 +1,91 @@
+import Tensors
+
+/// Token ids of a batch of prompts, row by row.
+public struct TokenBatch: Sendable, Hashable {
+  public let ids: [Int32]
+  public let batch: Int
+  /// Tokens a prompt; 77 for CLIP.
+  public let length: Int
+
+  public init(ids: [Int32], batch: Int, length: Int) {
+    precondition(ids.count == batch * length, "\(ids.count) ids for \(batch) prompts of \(length)")
+    self.ids = ids
+    self.batch = batch
+    self.length = length
+  }
+}
+
+/// The text encoder's first step: `x[b, t] = row(ids[b, t]) + positions[t]`.
+///
+/// Ids below `vocabulary` name rows of the frozen table `[vocabulary, width]`; the ids `vocabulary + i` name the rows in training
+/// (or loaded from embedding files), `[n, width]` in float32. Backward sums the gradient of every position that holds such
+/// a row into it, in the positions' order, so that two runs give the same bits.
+public struct TokenEmbedding: Sendable, Hashable {
+  public let vocabulary: Int
+  public let width: Int
+
+  public init(vocabulary: Int, width: Int) {
+    self.vocabulary = vocabulary
+    self.width = width
+  }
+
+  /// Throws unless every id names a row, of `rows` beside the table's.
+  public func check(_ tokens: TokenBatch, rows: Int, positions: Shape) throws(OperationError) {
+    try require(
+      positions.rank == 2 && positions[0] >= tokens.length && positions[1] == width, "TokenEmbedding",
+      "\(tokens.length) tokens, positions \(positions)")
+    try require(
+      tokens.ids.allSatisfy { $0 >= 0 && Int($0) < vocabulary + rows }, "TokenEmbedding",
+      "an id is not below \(vocabulary) + \(rows)")
+  }
+}
+
+/// AdamW over the rows in training (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019), as PyTorch orders it:
+///
+///     w ← w - rate · decay · w      m ← β₁ m + (1 - β₁) g      v ← β₂ v + (1 - β₂) g²
+///     w ← w - rate / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)
+public struct AdamW: Sendable, Hashable, Codable {
+  public var beta1: Float
+  public var beta2: Float
+  public var epsilon: Float
+  public var weightDecay: Float
+
+  public init(beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8, weightDecay: Float = 1e-2) {
+    self.beta1 = beta1
+    self.beta2 = beta2
+    self.epsilon = epsilon
+    self.weightDecay = weightDecay
+  }
+
+  /// The two moments, `[n, width]` each, float32.
+  public struct Moments<Storage: Sendable>: Sendable {
+    public let first: Tensor<Storage>
+    public let second: Tensor<Storage>
+
+    public init(first: Tensor<Storage>, second: Tensor<Storage>) {
+      self.first = first
+      self.second = second
+    }
+  }
+}
+
+public protocol EmbeddingBackend: StorageBackend {
+  /// `[batch, length, width]` in the backend's precision. `table` and `positions` are of any type, `rows` is float32.
+  func forward(
+    _ op: TokenEmbedding, _ tokens: TokenBatch, table: Tensor<Storage>, positions: Tensor<Storage>,
+    rows: Tensor<Storage>?
+  ) throws(OperationError) -> Tensor<Storage>
+
+  /// The gradient of the rows, `[count, width]` in float32: `scale` times the sum over the positions that hold each, plus
+  /// `addend` of the same shape. `dy` is `[batch, length, width]`.
+  func backwardRows(
+    _ op: TokenEmbedding, _ dy: Tensor<Storage>, _ tokens: TokenBatch, count: Int, scale: Float,
+    adding addend: Tensor<Storage>?
+  ) throws(OperationError) -> Tensor<Storage>
+
+  /// One update in place of `rows` and `moments`; `step` counts from 1.
+  func update(
+    _ op: AdamW, rows: Tensor<Storage>, gradient: Tensor<Storage>, moments: AdamW.Moments<Storage>, step: Int,
+    learningRate: Float
+  ) throws(OperationError)
+}

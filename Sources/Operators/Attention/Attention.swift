@@ -9,7 +9,7 @@ import Tensors
 ///     D = rowsum(do ∘ o)    dS = P ∘ (do vᵀ - D)    dq = scale dS k    dk = scale dSᵀ q    dv = Pᵀ do
 public struct Attention: Sendable, Hashable {
   public let heads: Int
-  /// 1 to 160.
+  /// 1 to 160, or to 512 where no gradient is asked for: the autoencoder's one head is as wide as its features.
   public let headDimension: Int
   /// Whether a query sees only the keys up to its own position; queries and keys are then as many.
   public let isCausal: Bool
@@ -66,8 +66,14 @@ public struct Attention: Sendable, Hashable {
       q.rank == 3 && k.rank == 3 && q.channels == width && k.channels == width && k == v && q[0] == k[0] && k[1] > 0,
       "Attention", "q \(q), k \(k), v \(v) do not fit \(heads) heads of \(headDimension)")
     try require(
-      headDimension >= 1 && headDimension <= 160, "Attention", "heads of \(headDimension); 1 to 160 are known")
+      headDimension >= 1 && headDimension <= 512, "Attention", "heads of \(headDimension); 1 to 512 are known")
     try require(!isCausal || q[1] == k[1], "Attention", "causal over \(q[1]) queries and \(k[1]) keys")
+  }
+
+  /// Throws unless a backward pass knows heads of this width; `check` holds too.
+  public func checkBackward() throws(OperationError) {
+    try require(
+      headDimension <= 160, "Attention.backwardInput", "heads of \(headDimension); a backward pass knows 1 to 160")
   }
 
   /// What forward takes: two products; `backwardCost` seven, in two passes.

@@ -1,0 +1,108 @@
+"""Inputs and outputs of each part of the tiny models, computed in double precision: outputs.safetensors in each folder.
+
+    python outputs.py [MODEL_DIR ...]
+
+Pictures and latents are NCHW, as in PyTorch. B is 2.
+
+    text.input_ids           [B,77] I64   two prompts
+    text.output              [B,77,d]     last hidden state after the final LayerNorm
+    text.output_gradient     [B,77,d]     dy, drawn at random
+    text.embedding_gradient  [B,77,d]     d<output,dy>/d(token embedding), which is also that before the position is added
+    unet.sample              [B,4,h,w]
+    unet.timesteps           [B] I64
+    unet.context             [B,77,d]
+    unet.output              [B,4,h,w]
+    unet.output_gradient     [B,4,h,w]    dy, drawn at random
+    unet.context_gradient    [B,77,d]     d<output,dy>/d(context)
+    unet.sample_odd, unet.output_odd, unet.output_gradient_odd, unet.context_gradient_odd
+                             the same with latents that no level but the first halves evenly (same timesteps and context)
+    vae.pixels               [1,3,H,W]    in -1..1
+    vae.mean, vae.logvar     [1,4,h,w]    the moments; logvar is clamped to -30..20
+    vae.latents              [1,4,h,w]    what goes into decode(), that is: already divided by the scaling factor
+    vae.decoded              [1,3,H,W]    not clamped
+    alphas_cumprod           [1000]       of the model's own schedule, as diffusers computes it (in f32)
+"""
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from common import MODELS, load_schedule, load_text_encoder, load_tokenizer, load_unet, load_vae, relative_error, save
+
+PROMPTS = ["a photo of a striped blue cat on a green background, outlined", "rocket"]
+
+
+def text_part(model: Path, dtype: torch.dtype, ids: torch.Tensor, dy: torch.Tensor) -> dict[str, torch.Tensor]:
+    encoder = load_text_encoder(model, dtype)
+    embedded = []
+
+    def keep(module, arguments, output):
+        output = output.detach().requires_grad_()
+        embedded.append(output)
+        return output
+    encoder.get_input_embeddings().register_forward_hook(keep)
+    output = encoder(ids).last_hidden_state
+    output.backward(dy.to(dtype))
+    return {"text.output": output, "text.embedding_gradient": embedded[0].grad}
+
+
+def unet_part(model: Path, dtype: torch.dtype, sample, timesteps, context, dy, suffix: str = "") -> dict[str, torch.Tensor]:
+    unet = load_unet(model, dtype)
+    context = context.to(dtype, copy=True).requires_grad_()
+    output = unet(sample.to(dtype), timesteps, context).sample
+    output.backward(dy.to(dtype))
+    return {f"unet.output{suffix}": output, f"unet.context_gradient{suffix}": context.grad}
+
+
+def vae_part(model: Path, dtype: torch.dtype, pixels, latents) -> dict[str, torch.Tensor]:
+    vae = load_vae(model, dtype)
+    with torch.no_grad():
+        moments = vae.encode(pixels.to(dtype)).latent_dist
+        return {"vae.mean": moments.mean, "vae.logvar": moments.logvar, "vae.decoded": vae.decode(latents.to(dtype)).sample}
+
+
+def write(model: Path) -> None:
+    generator = torch.Generator().manual_seed(100)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+    config = load_unet(model).config
+    size = config.sample_size
+    h, w = size if isinstance(size, (tuple, list)) else (size, size)
+    odd = [2 * (side // 2) - 3 for side in (h, w + 2)]
+    d = config.cross_attention_dim
+    scale = 2 ** (len(load_vae(model).config.block_out_channels) - 1)
+    tokenizer = load_tokenizer(model)
+    ids = tokenizer(PROMPTS, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+
+    inputs = {"text.input_ids": ids, "text.output_gradient": draw(2, 77, d), "unet.sample": draw(2, 4, h, w),
+              "unet.timesteps": torch.tensor([17, 981]), "unet.context": draw(2, 77, d), "unet.output_gradient": draw(2, 4, h, w),
+              "unet.sample_odd": draw(2, 4, *odd), "unet.output_gradient_odd": draw(2, 4, *odd),
+              "vae.pixels": torch.rand((1, 3, h * scale, w * scale), generator=generator) * 2 - 1, "vae.latents": draw(1, 4, h, w)}
+
+    def outputs(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        found = text_part(model, dtype, ids, inputs["text.output_gradient"])
+        for suffix in ["", "_odd"]:
+            found |= unet_part(model, dtype, inputs["unet.sample" + suffix], inputs["unet.timesteps"], inputs["unet.context"],
+                               inputs["unet.output_gradient" + suffix], suffix)
+        return found | vae_part(model, dtype, inputs["vae.pixels"], inputs["vae.latents"])
+
+    truth, single = outputs(torch.float64), outputs(torch.float32)
+    for name, tensor in truth.items():
+        print(f"  {name:26} max {tensor.abs().max().item():8.3g}  std {tensor.std().item():8.3g}  "
+              f"f32 differs by {relative_error(single[name], tensor):.1e}")
+    save(model / "outputs.safetensors", {**inputs, **truth, "alphas_cumprod": load_schedule(model).alphas_cumprod}, "outputs.py",
+         prompts=PROMPTS)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("models", type=Path, nargs="*")
+    for model in parser.parse_args().models or sorted(MODELS.glob("tiny-*")):
+        write(model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+import Foundation
+import Operators
+import Tensors
+import Testing
+
+/// One backend in one precision, made at its first use and kept for the whole process: building an OpenCL backend's programs is
+/// the dearest thing a test does.
+public struct TestBackend: Sendable, CustomTestStringConvertible {
+  /// Such as `opencl gpu f16`.
+  public let name: String
+  public let precision: ElementType
+  private let cell: Cell
+
+  init(_ name: String, _ precision: ElementType, make: @escaping @Sendable () throws -> any Backend) {
+    self.name = "\(name) \(precision.rawValue)"
+    self.precision = precision
+    cell = Cell(make)
+  }
+
+  public var testDescription: String { name }
+
+  /// Runs `body` on the backend. A backend is driven by one thread at a time, so tests that want the same one take turns.
+  ///
+  /// A backend that can't be made is a failed test, with the reason, never a skipped one.
+  public func run<Result>(_ body: (any Backend) throws -> Result) throws -> Result {
+    try cell.run(body)
+  }
+
+  private final class Cell: @unchecked Sendable {
+    private let lock = NSLock()
+    private let make: @Sendable () throws -> any Backend
+    private var made: Result<any Backend, any Error>?
+
+    init(_ make: @escaping @Sendable () throws -> any Backend) { self.make = make }
+
+    func run<Value>(_ body: (any Backend) throws -> Value) throws -> Value {
+      lock.lock()
+      defer { lock.unlock() }
+      let backend = made ?? Result(catching: make)
+      made = backend
+      return try body(backend.get())
+    }
+  }
+}
+
+/// The backends that tests run on: the CPU's, and OpenCL with the kernels in both forms, in every precision.
+///
+/// The OpenCL device is the first one found, or the one that the environment variable `TI_GPU_TEST_DEVICE` names in the
+/// program's own words, such as `opencl:1.0`: so the same tests run on any OpenCL implementation at hand.
+public enum TestBackends {
+  public static let all: [TestBackend] = ElementType.allCases.flatMap { all($0) }
+
+  /// The backends of one precision.
+  public static func all(_ precision: ElementType) -> [TestBackend] { byPrecision[precision] ?? [] }
+
+  /// The backends in 32-bit floats.
+  public static let float32: [TestBackend] = all(.float32)
+
+  private static let byPrecision: [ElementType: [TestBackend]] = Dictionary(
+    uniqueKeysWithValues: ElementType.allCases.map { ($0, make($0)) })
+
+  private static func make(_ precision: ElementType) -> [TestBackend] { [] }
+}

@@ -66,25 +66,26 @@ extension Reference {
 
   /// `y[b, h, w, c] = x[b, h / 2, w / 2, c]`.
   public static func forward(_ op: Upsample, _ x: ReferenceTensor) -> ReferenceTensor {
-    let (batch, height, width, channels) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3])
-    var y = ReferenceTensor(zeros: [batch, 2 * height, 2 * width, channels])
-    for (index, source) in upsampleSources(x.shape).enumerated() { y.values[index] = x.values[source] }
+    let (height, width) = (2 * x.shape[1] - (op.trimsHeight ? 1 : 0), 2 * x.shape[2] - (op.trimsWidth ? 1 : 0))
+    var y = ReferenceTensor(zeros: [x.shape[0], height, width, x.shape[3]])
+    for (index, source) in upsampleSources(of: y.shape).enumerated() { y.values[index] = x.values[source] }
     return y
   }
 
   public static func backwardInput(_ op: Upsample, _ dy: ReferenceTensor) -> ReferenceTensor {
-    var dx = ReferenceTensor(zeros: [dy.shape[0], dy.shape[1] / 2, dy.shape[2] / 2, dy.shape[3]])
-    for (index, source) in upsampleSources(dx.shape).enumerated() { dx.values[source] += dy.values[index] }
+    var dx = ReferenceTensor(zeros: [dy.shape[0], (dy.shape[1] + 1) / 2, (dy.shape[2] + 1) / 2, dy.shape[3]])
+    for (index, source) in upsampleSources(of: dy.shape).enumerated() { dx.values[source] += dy.values[index] }
     return dx
   }
 
   /// For each element of the large picture the element of the small one that it copies.
-  private static func upsampleSources(_ shape: Shape) -> [Int] {
+  private static func upsampleSources(of large: Shape) -> [Int] {
+    let (height, width) = ((large[1] + 1) / 2, (large[2] + 1) / 2)
     var sources: [Int] = []
-    for b in 0..<shape[0] {
-      for h in 0..<2 * shape[1] {
-        for w in 0..<2 * shape[2] {
-          for c in 0..<shape[3] { sources.append(((b * shape[1] + h / 2) * shape[2] + w / 2) * shape[3] + c) }
+    for b in 0..<large[0] {
+      for h in 0..<large[1] {
+        for w in 0..<large[2] {
+          for c in 0..<large[3] { sources.append(((b * height + h / 2) * width + w / 2) * large[3] + c) }
         }
       }
     }

@@ -1,0 +1,127 @@
+import Foundation
+import Synchronization
+import Tensors
+
+/// Files that are written whole or not at all: under a temporary name in the same folder, flushed to the disk, renamed.
+public enum AtomicFile {
+  /// Where the bytes of a file in the making go.
+  public struct Sink: ~Copyable {
+    fileprivate let descriptor: Int32
+    fileprivate let url: URL
+
+    /// Appends bytes to the file.
+    public func write(_ bytes: UnsafeRawBufferPointer) throws(UserError) {
+      var done = 0
+      while done < bytes.count {
+        let count = systemWrite(descriptor, bytes.baseAddress! + done, bytes.count - done)
+        if count < 0 {
+          if errno == EINTR { continue }
+          throw failedWrite(url, errno)
+        }
+        done += count
+      }
+    }
+
+    public func write(_ data: Data) throws(UserError) {
+      var failure: UserError?
+      data.withUnsafeBytes { bytes in
+        do throws(UserError) { try write(bytes) } catch { failure = error }
+      }
+      if let failure { throw failure }
+    }
+  }
+
+  /// Tells apart the temporary names that this process uses at once.
+  private static let counter = Atomic<Int>(0)
+
+  /// Writes `data` as the whole content of `url`.
+  ///
+  /// Throws with kind `cannotCreate` where no file can be made and `inputOutput` where the disk fails or is full; the file
+  /// that stood there before is then untouched, and nothing is left behind.
+  public static func write(_ data: Data, to url: URL) throws(UserError) {
+    try write(to: url) { (sink: borrowing Sink) throws(UserError) in try sink.write(data) }
+  }
+
+  /// Writes what `body` sends to the sink as the whole content of `url`, with the same promises; what `body` throws is passed on.
+  public static func write(to url: URL, _ body: (borrowing Sink) throws(UserError) -> Void) throws(UserError) {
+    // A link stays a link: the file behind it is the one replaced.
+    let target = url.resolvingSymlinksInPath()
+    var information = stat()
+    if stat(target.path, &information) == 0 {
+      switch information.st_mode & S_IFMT {
+      case S_IFREG: break
+      case S_IFDIR: throw UserError(.cannotCreate, "\(url.path): a folder stands there; choose another name")
+      default: return try writeInPlace(target, body)
+      }
+    }
+    let folder = target.deletingLastPathComponent()
+    let number = counter.add(1, ordering: .relaxed).newValue
+    // The name may be as long as the file system allows, so the temporary one does not contain it.
+    let temporary = folder.appendingPathComponent(".ti-gpu-\(getpid())-\(number).partial")
+    let descriptor = open(temporary.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o666)
+    guard descriptor >= 0 else { throw failedCreation(url, errno) }
+    var isOpen = true
+    do throws(UserError) {
+      try body(Sink(descriptor: descriptor, url: url))
+      guard fsync(descriptor) == 0 else { throw failedWrite(url, errno) }
+      isOpen = false
+      guard close(descriptor) == 0 else { throw failedWrite(url, errno) }
+      guard rename(temporary.path, target.path) == 0 else { throw failedCreation(url, errno) }
+    } catch {
+      if isOpen { close(descriptor) }
+      unlink(temporary.path)
+      throw error
+    }
+    // The name itself is on the disk only when its folder is; some file systems can't flush a folder, and then there is nothing to do.
+    let folderDescriptor = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if folderDescriptor >= 0 {
+      fsync(folderDescriptor)
+      close(folderDescriptor)
+    }
+  }
+
+  /// Makes a folder and those above it; one that is there already is fine.
+  public static func makeFolder(_ url: URL) throws(UserError) {
+    do {
+      try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+    } catch {
+      var information = stat()
+      if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFDIR {
+        throw UserError(.cannotCreate, "\(url.path): a file stands where the folder should be; choose another name")
+      }
+      let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
+      let code = underlying.map { Int32($0.code) } ?? EACCES
+      if code == ENOSPC || code == EDQUOT || code == EIO { throw failedWrite(url, code) }
+      throw UserError(
+        .cannotCreate, "\(url.path): the folder can't be made (\(systemMessage(code))); choose another place")
+    }
+  }
+
+  /// A device or a pipe can't be replaced by renaming: it takes the bytes as they come.
+  private static func writeInPlace(_ url: URL, _ body: (borrowing Sink) throws(UserError) -> Void) throws(UserError) {
+    let descriptor = open(url.path, O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failedCreation(url, errno) }
+    defer { close(descriptor) }
+    try body(Sink(descriptor: descriptor, url: url))
+  }
+}
+
+/// `write` of the system, which the sink's own method would hide.
+private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  write(descriptor, bytes, count)
+}
+
+private func failedWrite(_ url: URL, _ code: Int32) -> UserError {
+  let advice = code == ENOSPC || code == EDQUOT ? "make room or choose another disk" : "check the disk"
+  return UserError(.inputOutput, "\(url.path): can't be written (\(systemMessage(code))); \(advice)")
+}
+
+private func failedCreation(_ url: URL, _ code: Int32) -> UserError {
+  switch code {
+  case ENOSPC, EDQUOT, EIO: failedWrite(url, code)
+  case ENOENT:
+    UserError(.cannotCreate, "\(url.path): can't be made, its folder does not exist; make the folder first")
+  default:
+    UserError(.cannotCreate, "\(url.path): can't be made (\(systemMessage(code))); choose another place")
+  }
+}

@@ -1,0 +1,133 @@
+import Foundation
+import Tensors
+
+/// A model in diffusers' layout: `model_index.json` and a folder for each component with its configuration and weights.
+public struct ModelFolder: Sendable {
+  public let url: URL
+  /// The class that `model_index.json` names, such as `StableDiffusionPipeline`.
+  public let pipelineClass: String?
+
+  /// Throws with kind `noInput` when there is no such folder or no `model_index.json` in it.
+  public init(_ url: URL) throws(UserError) {
+    self.url = url
+    var information = stat()
+    guard stat(url.path, &information) == 0 else {
+      let code = errno
+      guard code == ENOENT || code == ENOTDIR else { throw unreadable(url, code) }
+      throw UserError(.noInput, "\(url.path): no such folder; name a model folder in diffusers' layout")
+    }
+    guard information.st_mode & S_IFMT == S_IFDIR else {
+      throw UserError(.noInput, "\(url.path): a file; name a model folder in diffusers' layout")
+    }
+    let index = url.appendingPathComponent("model_index.json")
+    guard Self.exists(index) else {
+      throw UserError(
+        .noInput, "\(url.path): has no model_index.json; name a model folder in diffusers' layout")
+    }
+    pipelineClass = try Self.json(index, as: Index.self)._class_name
+  }
+
+  private struct Index: Decodable {
+    let _class_name: String?
+  }
+
+  /// The folder of a component, such as `unet`.
+  public func folder(_ component: String) -> URL { url.appendingPathComponent(component) }
+
+  /// The folder with `vocab.json` and `merges.txt`, or `tokenizer.json`.
+  public var tokenizer: URL { folder("tokenizer") }
+
+  /// A component's configuration: `config.json`, or `scheduler_config.json` of the scheduler.
+  public func configuration<T: Decodable>(_ component: String, as type: T.Type) throws(UserError) -> T {
+    let name = component == "scheduler" ? "scheduler_config.json" : "config.json"
+    return try Self.json(folder(component).appendingPathComponent(name), as: type)
+  }
+
+  /// A component's weights under the names of both old and new files; all of them must be taken.
+  public func weights(_ component: String) throws(UserError) -> FileWeights {
+    var files: [SafetensorsFile] = []
+    for url in try weightFiles(component) { files.append(try SafetensorsFile(url)) }
+    return try FileWeights(files, names: .of(component: component))
+  }
+
+  /// The files that hold a component's weights: one, or the pieces in the order of their names.
+  public func weightFiles(_ component: String) throws(UserError) -> [URL] {
+    let folder = folder(component)
+    guard Self.exists(folder) else {
+      throw UserError(.noInput, "\(folder.path): no such folder; the model lacks its \(component)")
+    }
+    let stems = ["diffusion_pytorch_model", "model"]
+    for ending in [".safetensors", ".fp16.safetensors"] {
+      for stem in stems {
+        let file = folder.appendingPathComponent(stem + ending)
+        if Self.exists(file) { return [file] }
+        let index = folder.appendingPathComponent(
+          ending == ".safetensors" ? stem + ".safetensors.index.json" : stem + ".safetensors.index.fp16.json")
+        if Self.exists(index) { return try pieces(index) }
+      }
+    }
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+    if names.contains(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".ckpt") || $0.hasSuffix(".pt") }) {
+      throw UserError(
+        .noInput,
+        "\(folder.path): has only a PyTorch pickle, which is never opened; save the model with safe_serialization=True")
+    }
+    throw UserError(
+      .noInput, "\(folder.path): no \(stems[0]).safetensors and no \(stems[1]).safetensors; fetch the weights again")
+  }
+
+  private struct Pieces: Decodable {
+    let weight_map: [String: String]
+  }
+
+  private func pieces(_ index: URL) throws(UserError) -> [URL] {
+    let map = try Self.json(index, as: Pieces.self).weight_map
+    let names = Set(map.values).sorted()
+    // The names are untrusted: none may lead out of the folder.
+    guard !names.isEmpty, names.allSatisfy({ !$0.contains("/") && $0.hasSuffix(".safetensors") }) else {
+      throw UserError(.badData, "\(index.path): does not name safetensors files beside it; fetch the file again")
+    }
+    return names.map { index.deletingLastPathComponent().appendingPathComponent($0) }
+  }
+
+  /// The SHA-256 of the weight files of the components that train and draw, by their path in the folder.
+  public func sha256(_ components: [String] = ["text_encoder", "unet", "vae"]) throws(UserError) -> [String: String] {
+    var hashes: [String: String] = [:]
+    for component in components {
+      for file in try weightFiles(component) {
+        hashes["\(component)/\(file.lastPathComponent)"] = try FileHash.sha256(of: file)
+      }
+    }
+    return hashes
+  }
+
+  private static func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
+
+  /// Decodes a JSON file; what is wrong in it is said with the place.
+  public static func json<T: Decodable>(_ url: URL, as type: T.Type) throws(UserError) -> T {
+    let data = try Data(contentsOfInput: url, limit: 64 << 20)
+    do {
+      return try JSONDecoder().decode(type, from: data)
+    } catch let error as DecodingError {
+      throw UserError(.badData, "\(url.path): \(Self.describe(error)); fetch or mend the file")
+    } catch let error as UserError {
+      // A configuration that decodes but asks for what is not supported says so itself.
+      throw UserError(error.kind, "\(url.path): \(error.message)")
+    } catch {
+      throw UserError(.badData, "\(url.path): is not sound JSON; fetch or mend the file")
+    }
+  }
+
+  private static func describe(_ error: DecodingError) -> String {
+    func place(_ path: [any CodingKey]) -> String { quoted(path.map(\.stringValue).joined(separator: ".")) }
+    switch error {
+    case .keyNotFound(let key, let context): return "\(place(context.codingPath + [key])) is missing"
+    case .typeMismatch(_, let context), .valueNotFound(_, let context):
+      return "\(place(context.codingPath)) is of another type than needed"
+    case .dataCorrupted(let context):
+      if context.codingPath.isEmpty { return "is not sound JSON" }
+      return "\(place(context.codingPath)): \(context.debugDescription)"
+    @unknown default: return "is not sound JSON"
+    }
+  }
+}

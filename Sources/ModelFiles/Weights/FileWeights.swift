@@ -1,0 +1,65 @@
+import Foundation
+import Synchronization
+import Tensors
+
+/// Weights out of a safetensors file, or out of the several that a large model is split into.
+public final class FileWeights: WeightSource, Sendable {
+  private let names: TensorNames
+  /// By canonical name: the file, and the name in it.
+  private let places: [String: (file: SafetensorsFile, name: String)]
+  private let taken = Mutex<Set<String>>([])
+  /// What messages call the source.
+  private let title: String
+
+  /// - Parameters:
+  ///   - files: at least one; a tensor that two of them hold under names of one meaning is `badData`.
+  ///   - names: which spellings mean the same, and what is to be ignored.
+  public init(_ files: [SafetensorsFile], names: TensorNames = .plain) throws(UserError) {
+    precondition(!files.isEmpty)
+    self.names = names
+    title = files[0].url.path
+    var places: [String: (file: SafetensorsFile, name: String)] = [:]
+    for file in files {
+      for name in file.names {
+        let canonical = names.canonical(name)
+        if let other = places.updateValue((file, name), forKey: canonical) {
+          throw UserError(
+            .badData, "\(file.url.path): \(quoted(name)) is there twice, also as \(quoted(other.name)); make the file again")
+        }
+      }
+    }
+    self.places = places
+  }
+
+  public convenience init(_ file: SafetensorsFile, names: TensorNames = .plain) throws(UserError) {
+    try self.init([file], names: names)
+  }
+
+  public func take(_ name: String, _ shape: Shape) throws(UserError) -> HostTensor {
+    let canonical = names.canonical(name)
+    guard let place = places[canonical] else {
+      throw UserError(
+        .badData, "\(title): the tensor \(quoted(name)) is missing; do the weights belong to this configuration?")
+    }
+    let found = place.file.shape(of: place.name)
+    guard found == shape else {
+      throw UserError(
+        .badData,
+        "\(place.file.url.path): \(quoted(place.name)) is \(found ?? []), but the configuration asks for \(shape)")
+    }
+    taken.withLock { _ = $0.insert(canonical) }
+    return try place.file.tensor(place.name)
+  }
+
+  public func contains(_ name: String) -> Bool { places[names.canonical(name)] != nil }
+
+  public func finish() throws(UserError) {
+    let taken = taken.withLock { $0 }
+    let unknown = places.filter { !taken.contains($0.key) && !names.ignored.contains($0.key) }.map(\.value.name).sorted()
+    guard !unknown.isEmpty else { return }
+    let some = unknown.prefix(3).map(quoted).joined(separator: ", ")
+    let rest = unknown.count > 3 ? " and \(unknown.count - 3) more" : ""
+    throw UserError(
+      .badData, "\(title): has tensors that the configuration does not know: \(some)\(rest); do they belong together?")
+  }
+}

@@ -1,0 +1,93 @@
+import Foundation
+import ModelFiles
+import Tensors
+import Testing
+
+@Suite struct AtomicFileTests {
+  private func names(_ folder: URL) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+  }
+
+  @Test func replacesAFileAndLeavesNothingElse() throws {
+    try withFolder { folder in
+      let url = folder.appendingPathComponent("a")
+      try AtomicFile.write(Data([1]), to: url)
+      try AtomicFile.write(Data([2, 3]), to: url)
+      #expect(try Data(contentsOf: url) == Data([2, 3]))
+      #expect(try names(folder) == ["a"])
+    }
+  }
+
+  @Test func aFailureLeavesTheOldFile() throws {
+    try withFolder { folder in
+      let url = folder.appendingPathComponent("a")
+      try AtomicFile.write(Data([1]), to: url)
+      let error = userError {
+        try AtomicFile.write(to: url) { (sink: borrowing AtomicFile.Sink) throws(UserError) in
+          try sink.write(Data([9, 9, 9]))
+          throw UserError(.badData, "enough")
+        }
+      }
+      #expect(error?.kind == .badData)
+      #expect(try Data(contentsOf: url) == Data([1]))
+      #expect(try names(folder) == ["a"])
+    }
+  }
+
+  @Test func writesThroughALink() throws {
+    try withFolder { folder in
+      let url = folder.appendingPathComponent("a")
+      let link = folder.appendingPathComponent("link")
+      try AtomicFile.write(Data([1]), to: url)
+      try FileManager.default.createSymbolicLink(at: link, withDestinationURL: url)
+      try AtomicFile.write(Data([2]), to: link)
+      #expect(try Data(contentsOf: url) == Data([2]))
+      #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link.path) == url.path)
+    }
+  }
+
+  @Test func takesTheLongestNameThereIs() throws {
+    try withFolder { folder in
+      try AtomicFile.write(Data([1]), to: folder.appendingPathComponent(String(repeating: "x", count: 255)))
+    }
+  }
+
+  @Test func saysWhatCantBeMade() throws {
+    try withFolder { folder in
+      #expect(userError { try AtomicFile.write(Data([1]), to: folder) }?.kind == .cannotCreate)
+      let nowhere = folder.appendingPathComponent("no/such/file")
+      #expect(userError { try AtomicFile.write(Data([1]), to: nowhere) }?.kind == .cannotCreate)
+      let tooLong = folder.appendingPathComponent(String(repeating: "x", count: 256))
+      #expect(userError { try AtomicFile.write(Data([1]), to: tooLong) }?.kind == .cannotCreate)
+      #expect(try names(folder) == [])
+      let file = folder.appendingPathComponent("a")
+      try AtomicFile.write(Data([1]), to: file)
+      #expect(userError { try AtomicFile.write(Data([1]), to: file.appendingPathComponent("b")) }?.kind == .cannotCreate)
+      #expect(userError { try AtomicFile.makeFolder(file) }?.kind == .cannotCreate)
+      #expect(userError { try AtomicFile.makeFolder(file.appendingPathComponent("b")) }?.kind == .cannotCreate)
+      try AtomicFile.makeFolder(folder.appendingPathComponent("x/y/z"))
+      try AtomicFile.makeFolder(folder.appendingPathComponent("x/y/z"))
+    }
+  }
+
+  /// The device that is always full.
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/full"))) func saysThatADiskIsFull() throws {
+    let error = userError { try AtomicFile.write(Data([1]), to: URL(fileURLWithPath: "/dev/full")) }
+    #expect(error?.kind == .inputOutput)
+    #expect(FileManager.default.fileExists(atPath: "/dev/full"))
+  }
+
+  /// The digests that FIPS 180-2 gives for "abc" and for a million times "a".
+  @Test func hashesFiles() throws {
+    try withFolder { folder in
+      let url = folder.appendingPathComponent("a")
+      try AtomicFile.write(Data("abc".utf8), to: url)
+      #expect(
+        try FileHash.sha256(of: url) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+      try AtomicFile.write(Data(repeating: 97, count: 1_000_000), to: url)
+      #expect(
+        try FileHash.sha256(of: url) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0")
+      #expect(userError { _ = try FileHash.sha256(of: folder) }?.kind == .noInput)
+    }
+  }
+}

@@ -1,0 +1,99 @@
+import Foundation
+import ModelFiles
+import Tensors
+import Testing
+
+@Suite struct WeightsTests {
+  private func weights(
+    _ names: [String], in folder: URL, spelling: TensorNames = .plain
+  ) throws -> FileWeights {
+    let url = folder.appendingPathComponent("w.safetensors")
+    try Safetensors.write(names.map { ($0, HostTensor([2], [1, 2])) }, to: url)
+    return try FileWeights(SafetensorsFile(url), names: spelling)
+  }
+
+  @Test func namesWhatIsMissingMisshapenOrUnknown() throws {
+    try withFolder { folder in
+      let weights = try weights(["a.weight", "b.weight", "c.weight"], in: folder)
+      #expect(try weights.take("a.weight", [2]).values == [1, 2])
+      #expect(weights.contains("b.weight") && !weights.contains("d.weight"))
+      #expect(userError { _ = try weights.take("d.weight", [2]) }?.message.contains("'d.weight'") == true)
+      let misshapen = userError { _ = try weights.take("b.weight", [1, 2]) }
+      #expect(misshapen?.kind == .badData)
+      #expect(misshapen?.message.contains("'b.weight' is [2], but the configuration asks for [1, 2]") == true)
+      let unknown = userError { try weights.finish() }
+      #expect(unknown?.kind == .badData)
+      #expect(unknown?.message.contains("'b.weight', 'c.weight'") == true)
+      _ = try weights.take("b.weight", [2])
+      _ = try weights.take("c.weight", [2])
+      try weights.finish()
+    }
+  }
+
+  @Test(arguments: ["", "text_model."]) func knowsBothSpellingsOfATextEncoder(prefix: String) throws {
+    try withFolder { folder in
+      let file = [prefix + "final_layer_norm.weight", prefix + "embeddings.position_ids"]
+      let weights = try weights(file, in: folder, spelling: .textEncoder)
+      #expect(weights.contains("final_layer_norm.weight"))
+      _ = try weights.take("text_model.final_layer_norm.weight", [2])
+      try weights.finish()
+    }
+  }
+
+  @Test func knowsBothSpellingsOfAnAutoencoder() throws {
+    let block = "encoder.mid_block.attentions.0."
+    let old = ["query.weight", "key.weight", "value.bias", "proj_attn.bias", "group_norm.weight"].map { block + $0 }
+    let new = ["to_q.weight", "to_k.weight", "to_v.bias", "to_out.0.bias", "group_norm.weight"].map { block + $0 }
+    try withFolder { folder in
+      for (stored, asked) in [(old, new), (new, old), (new, new)] {
+        let weights = try weights(stored, in: folder, spelling: .autoencoder)
+        for name in asked { _ = try weights.take(name, [2]) }
+        try weights.finish()
+      }
+      #expect(
+        userError { _ = try weights([old[0], new[0]], in: folder, spelling: .autoencoder) }?.kind == .badData)
+    }
+  }
+
+  @Test func randomWeightsDependOnNameAndSeedAlone() throws {
+    let a = try RandomWeights(seed: 1).take("a.weight", [40, 50])
+    #expect(try RandomWeights(seed: 1).take("a.weight", [40, 50]) == a)
+    #expect(try RandomWeights(seed: 2).take("a.weight", [40, 50]) != a)
+    #expect(try RandomWeights(seed: 1).take("b.weight", [40, 50]) != a)
+  }
+
+  @Test func randomWeightsHaveTheSpreadTheyPromise() throws {
+    let source = RandomWeights(seed: 3)
+    func moments(_ name: String, _ shape: Shape) throws -> (mean: Double, deviation: Double) {
+      let values = try source.take(name, shape).values.map(Double.init)
+      let mean = values.reduce(0, +) / Double(values.count)
+      return (mean, (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(values.count)).squareRoot())
+    }
+    // 57600 values: the mean of n is within 4 deviations / sqrt(n).
+    let convolution = try moments("conv.weight", [80, 80, 3, 3])
+    #expect(abs(convolution.deviation * 720.0.squareRoot() - 1) < 0.02)
+    #expect(abs(convolution.mean) < 4 * convolution.deviation / 240)
+    #expect(abs(try moments("token_embedding.weight", [500, 64]).deviation - 0.02) < 0.001)
+    let scale = try source.take("norm.weight", [1001]).values
+    #expect(scale.allSatisfy { abs($0 - 1) <= 0.1 } && Set(scale).count > 900)
+    let bias = try source.take("norm.bias", [1001]).values
+    #expect(bias.allSatisfy { abs($0) <= 0.02 } && Set(bias).count > 900)
+    #expect(try source.take("nothing.weight", [0, 4]).values.isEmpty)
+  }
+
+  @Test func recordedWeightsComeBackFromTheirFile() throws {
+    try withFolder { folder in
+      let recorded = RecordedWeights(RandomWeights(seed: 5))
+      let shapes: [(String, Shape)] = [("b.weight", [3, 4]), ("a.bias", [7]), ("c.weight", [2, 3, 3, 3])]
+      for (name, shape) in shapes { _ = try recorded.take(name, shape) }
+      _ = try recorded.take("a.bias", [7])
+      let url = folder.appendingPathComponent("w.safetensors")
+      try recorded.write(to: url)
+      let file = try FileWeights(SafetensorsFile(url))
+      for (name, shape) in shapes {
+        #expect(try file.take(name, shape) == RandomWeights(seed: 5).take(name, shape))
+      }
+      try file.finish()
+    }
+  }
+}

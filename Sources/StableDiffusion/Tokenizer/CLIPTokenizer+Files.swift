@@ -1,0 +1,116 @@
+import Foundation
+import Tensors
+
+extension CLIPTokenizer {
+  static let startText = "<|startoftext|>"
+  static let endText = "<|endoftext|>"
+
+  /// Reads a tokenizer folder as transformers writes it: `vocab.json` and `merges.txt`, or `tokenizer.json`, with
+  /// `tokenizer_config.json` and `special_tokens_map.json` where they are there.
+  ///
+  /// - Throws: `.noInput` where the files are missing, `.badData` where they don't hold a tokenizer.
+  public init(folder: URL) throws(UserError) {
+    let files = TokenizerFiles(folder: folder)
+    let model = try files.model()
+    let special = try files.specialTokens()
+    try self.init(model: model, special: special, source: folder.path)
+  }
+
+  /// CLIP's tokenizer from its table of merges alone, for checkpoints that hold none: one merge a line behind a line
+  /// that names the version. The first 48,894 merges make the vocabulary of 49,408.
+  public init(merges text: String) throws(UserError) {
+    let merges = try TokenizerFiles.merges(text, source: "merges")
+    let model = TokenizerModel(vocabulary: BytePairEncoding.vocabulary(merges: merges), merges: merges, added: [])
+    try self.init(model: model, special: SpecialTokens(), source: "merges")
+  }
+
+  init(model: TokenizerModel, special: SpecialTokens, source: String) throws(UserError) {
+    // Added words keep the numbers their file gives; together with the vocabulary they must fill 0..<count, for the
+    // next word's number is the count.
+    var vocabulary = model.vocabulary
+    for word in model.added { vocabulary[word.text] = word.id }
+    guard Set(vocabulary.values).count == vocabulary.count,
+      vocabulary.values.allSatisfy({ vocabulary.indices(hold: $0) })
+    else {
+      throw UserError(.badData, "\(source): the vocabulary's numbers are not 0 to \(vocabulary.count - 1), each once")
+    }
+    func id(_ token: String, _ role: String) throws(UserError) -> Int32 {
+      guard let id = vocabulary[token] else {
+        throw UserError(.badData, "\(source): the \(role) token '\(token)' is not in the vocabulary")
+      }
+      return id
+    }
+    let end = try id(special.end.text, "end")
+    let pieces = try BytePairEncoding(
+      vocabulary: model.vocabulary, merges: model.merges, unknown: vocabulary[special.unknown.text] ?? end,
+      source: source)
+    var rawWords = WordFinder()
+    var addedWords = WordFinder()
+    for word in model.added {
+      if word.isNormalized {
+        addedWords.insert(TextCleaning.normalized(word.text), id: word.id)
+      } else {
+        rawWords.insert(word.text, id: word.id)
+      }
+    }
+    // Special tokens are found whole in the text; Stable Diffusion 2's padding, `!`, is one of them.
+    for (token, role) in [
+      (special.start, "start"), (special.end, "end"), (special.padding, "padding"), (special.unknown, "unknown"),
+    ] where !model.added.contains(where: { $0.text == token.text }) {
+      if token.isNormalized {
+        addedWords.insert(TextCleaning.normalized(token.text), id: try id(token.text, role))
+      } else {
+        rawWords.insert(token.text, id: try id(token.text, role))
+      }
+    }
+    self.init(
+      pieces: pieces, rawWords: rawWords, addedWords: addedWords, startToken: try id(special.start.text, "start"),
+      endToken: end, padToken: try id(special.padding.text, "padding"), vocabularySize: vocabulary.count)
+  }
+}
+
+extension Dictionary<String, Int32> {
+  fileprivate func indices(hold id: Int32) -> Bool { id >= 0 && Int(id) < count }
+}
+
+/// What a tokenizer's files say, before it is a tokenizer.
+struct TokenizerModel {
+  struct AddedWord {
+    let text: String
+    let id: Int32
+    /// Looked for in the cleaned text, not in the text as it stands.
+    let isNormalized: Bool
+  }
+
+  let vocabulary: [String: Int32]
+  let merges: [(String, String)]
+  let added: [AddedWord]
+}
+
+/// The tokens with a role. What a folder doesn't name is as CLIP has it.
+struct SpecialTokens {
+  /// A token's text, written plainly or as an object with its properties.
+  struct Token: Decodable {
+    var text: String
+    var isNormalized = false
+
+    init(_ text: String) { self.text = text }
+
+    init(from decoder: any Decoder) throws {
+      if let text = try? decoder.singleValueContainer().decode(String.self) {
+        self.text = text
+        return
+      }
+      let container = try decoder.container(keyedBy: CodingKeys.self)
+      text = try container.decode(String.self, forKey: .content)
+      isNormalized = try container.decodeIfPresent(Bool.self, forKey: .normalized) ?? false
+    }
+
+    private enum CodingKeys: String, CodingKey { case content, normalized }
+  }
+
+  var start = Token(CLIPTokenizer.startText)
+  var end = Token(CLIPTokenizer.endText)
+  var padding = Token(CLIPTokenizer.endText)
+  var unknown = Token(CLIPTokenizer.endText)
+}

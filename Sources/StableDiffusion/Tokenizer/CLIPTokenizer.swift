@@ -1,0 +1,146 @@
+import Tensors
+
+/// CLIP's tokenizer: text to the token numbers that the text encoder was trained on.
+///
+/// The steps are those of transformers' `CLIPTokenizer`: cut out the added words, clean the rest (NFC, lower case),
+/// split it into words, write each word as bytes and merge the bytes by CLIP's table of pairs. Added words, such as the
+/// one a training run teaches, are found anywhere in the text, with or without spaces round them, whatever their case,
+/// the longest first.
+public struct CLIPTokenizer: Sendable {
+  /// A text as the text encoder takes it.
+  public struct Encoded: Sendable, Equatable {
+    /// `length` token numbers: start, the text, end, padding.
+    public let ids: [Int32]
+    /// The words that did not fit, as cleaned text; nil where everything did.
+    public let truncated: String?
+
+    public init(ids: [Int32], truncated: String?) {
+      self.ids = ids
+      self.truncated = truncated
+    }
+  }
+
+  let pieces: BytePairEncoding
+  /// Words looked for in the text as it stands, before cleaning: special tokens.
+  private(set) var rawWords: WordFinder
+  /// Words looked for in the cleaned text.
+  private(set) var addedWords: WordFinder
+
+  public let startToken: Int32
+  public let endToken: Int32
+  /// Fills the positions behind the end: the end token in Stable Diffusion 1, `!` in 2.
+  public let padToken: Int32
+  /// The number of tokens, added words among them; the next added word gets this number.
+  public private(set) var vocabularySize: Int
+
+  init(
+    pieces: BytePairEncoding, rawWords: WordFinder, addedWords: WordFinder, startToken: Int32, endToken: Int32,
+    padToken: Int32, vocabularySize: Int
+  ) {
+    self.pieces = pieces
+    self.rawWords = rawWords
+    self.addedWords = addedWords
+    self.startToken = startToken
+    self.endToken = endToken
+    self.padToken = padToken
+    self.vocabularySize = vocabularySize
+  }
+
+  /// The same tokenizer with more whole words; they get the numbers `vocabularySize`, `vocabularySize + 1`, ... in
+  /// order.
+  ///
+  /// - Parameter shadowing: whether a word may be one that the vocabulary spells as one piece, whose meaning the new
+  ///   row then takes away from every prompt. Embedding files may be named so; a word to be taught had better not.
+  /// - Throws: `.badData` where a word is blank or exists already.
+  public func adding(_ words: [String], shadowing: Bool = false) throws(UserError) -> CLIPTokenizer {
+    var result = self
+    for word in words {
+      let cleaned = TextCleaning.normalized(word)
+      guard !word.unicodeScalars.allSatisfy(\.properties.isWhitespace) else {
+        throw UserError(.badData, "the token '\(word)' is blank: give it letters, such as <toy>")
+      }
+      let exists = result.contains(word) || result.contains(cleaned)
+      guard !exists, shadowing || pieces.id(of: cleaned + BytePairEncoding.endOfWord) == nil else {
+        let name = cleaned.filter { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
+        throw UserError(
+          .badData, "the token '\(word)' already exists in the tokenizer: choose another, such as <my-\(name)>")
+      }
+      result.addedWords.insert(cleaned, id: Int32(result.vocabularySize))
+      result.vocabularySize += 1
+    }
+    return result
+  }
+
+  /// Whether a word is a token as it stands: an added word, a special token or a piece of the vocabulary.
+  public func contains(_ word: String) -> Bool {
+    pieces.id(of: word) != nil || addedWords.contains(word) || rawWords.contains(word)
+  }
+
+  /// The token numbers of a text, without start and end.
+  public func tokens(_ text: String) -> [Int32] {
+    words(text).flatMap(\.ids)
+  }
+
+  /// A text as `length` token numbers: start, what fits of the text, end, padding.
+  public func encode(_ text: String, length: Int = 77) -> Encoded {
+    precondition(length >= 2, "\(length) positions hold no text")
+    let words = words(text)
+    var ids: [Int32] = [startToken]
+    var cut = ""
+    for word in words {
+      if cut.isEmpty, ids.count + word.ids.count <= length - 1 {
+        ids += word.ids
+      } else {
+        ids += word.ids.prefix(length - 1 - ids.count)
+        cut += (word.followsSpace && !cut.isEmpty ? " " : "") + word.text
+      }
+    }
+    ids.append(endToken)
+    ids += repeatElement(padToken, count: length - ids.count)
+    return Encoded(ids: ids, truncated: cut.isEmpty ? nil : cut)
+  }
+
+  /// One word of a text and its tokens.
+  private struct Word {
+    let text: String
+    let followsSpace: Bool
+    let ids: [Int32]
+  }
+
+  private func words(_ text: String) -> [Word] {
+    var words: [Word] = []
+    // Space at the edge of a part belongs to the word that comes next, in whichever part that is.
+    var space = false
+    for part in rawWords.split(Array(text.unicodeScalars)) {
+      switch part {
+      case .word(let text, let id):
+        words.append(Word(text: text, followsSpace: space, ids: [id]))
+        space = false
+      case .text(let scalars):
+        for part in addedWords.split(Array(TextCleaning.normalized(String(scalars)).unicodeScalars)) {
+          switch part {
+          case .word(let text, let id):
+            words.append(Word(text: text, followsSpace: space, ids: [id]))
+            space = false
+          case .text(let scalars):
+            for piece in TextCleaning.words(scalars) {
+              let followsSpace = space || piece.followsSpace
+              words.append(Word(text: piece.text, followsSpace: followsSpace, ids: pieces.encode(piece.text)))
+              space = false
+            }
+            if scalars.last?.properties.isWhitespace == true { space = true }
+          }
+        }
+      }
+    }
+    return words
+  }
+}
+
+extension String {
+  init(_ scalars: some Sequence<Unicode.Scalar>) {
+    var view = UnicodeScalarView()
+    view.append(contentsOf: scalars)
+    self.init(view)
+  }
+}

@@ -1,0 +1,183 @@
+import Foundation
+import Tensors
+
+/// Reads the files of a tokenizer folder.
+struct TokenizerFiles {
+  let folder: URL
+
+  /// Vocabulary, merges and added words, from `vocab.json` and `merges.txt` where both are there, else from
+  /// `tokenizer.json`.
+  func model() throws(UserError) -> TokenizerModel {
+    if exists("vocab.json"), exists("merges.txt") {
+      let vocabulary = try decode([String: Int32].self, from: "vocab.json")
+      let url = folder.appendingPathComponent("merges.txt")
+      let merges = try TokenizerFiles.merges(String(decoding: read("merges.txt"), as: UTF8.self), source: url.path)
+      return TokenizerModel(vocabulary: vocabulary, merges: merges, added: try addedWords(notIn: vocabulary))
+    }
+    if exists("tokenizer.json") { return try combinedModel() }
+    let lacking = exists("vocab.json") ? "merges.txt" : exists("merges.txt") ? "vocab.json" : "a tokenizer"
+    throw UserError(.noInput, "\(folder.path) lacks \(lacking): it needs vocab.json and merges.txt, or tokenizer.json")
+  }
+
+  /// Start, end, padding and unknown. `special_tokens_map.json` goes before `tokenizer_config.json`, unless that lists
+  /// the added tokens, as files of newer make do.
+  func specialTokens() throws(UserError) -> SpecialTokens {
+    struct Roles: Decodable {
+      struct Ignored: Decodable {}
+      let bosToken, eosToken, padToken, unkToken: SpecialTokens.Token?
+      let addedTokensDecoder: [String: Ignored]?
+
+      private enum CodingKeys: String, CodingKey {
+        case bosToken = "bos_token"
+        case eosToken = "eos_token"
+        case padToken = "pad_token"
+        case unkToken = "unk_token"
+        case addedTokensDecoder = "added_tokens_decoder"
+      }
+    }
+    var sources: [Roles] = []
+    if exists("tokenizer_config.json") { sources.append(try decode(Roles.self, from: "tokenizer_config.json")) }
+    if sources.first?.addedTokensDecoder == nil, exists("special_tokens_map.json") {
+      sources.append(try decode(Roles.self, from: "special_tokens_map.json"))
+    }
+    var tokens = SpecialTokens()
+    for source in sources {
+      if let token = source.bosToken { tokens.start = token }
+      if let token = source.eosToken { tokens.end = token }
+      if let token = source.padToken { tokens.padding = token }
+      if let token = source.unkToken { tokens.unknown = token }
+    }
+    return tokens
+  }
+
+  /// The pairs of a `merges.txt`: two pieces a line, behind a first line that names the version.
+  static func merges(_ text: String, source: String) throws(UserError) -> [(String, String)] {
+    var merges: [(String, String)] = []
+    for (number, line) in text.utf8.split(omittingEmptySubsequences: false, whereSeparator: { $0 == 0x0A }).enumerated()
+    {
+      let line = line.last == 0x0D ? line.dropLast() : line
+      if line.isEmpty || line.starts(with: "#version".utf8) || (number == 0 && line.starts(with: "\"".utf8)) {
+        continue
+      }
+      let pieces = line.split(separator: 0x20)
+      guard pieces.count == 2, let left = String(pieces[0]), let right = String(pieces[1]) else {
+        throw UserError(.badData, "\(source): line \(number + 1) is not a pair of pieces")
+      }
+      merges.append((left, right))
+    }
+    return merges
+  }
+
+  private func combinedModel() throws(UserError) -> TokenizerModel {
+    struct File: Decodable {
+      struct Model: Decodable {
+        let type: String?
+        let vocab: [String: Int32]
+        let merges: [Merge]
+      }
+      struct Added: Decodable {
+        let id: Int32
+        let content: String
+        let normalized: Bool?
+      }
+      /// A merge, as a pair or as one text with a space between.
+      struct Merge: Decodable {
+        let left, right: String
+
+        init(from decoder: any Decoder) throws {
+          let container = try decoder.singleValueContainer()
+          let pieces =
+            try (try? container.decode([String].self))
+            ?? container.decode(String.self).split(separator: " ").map { String($0) }
+          guard pieces.count == 2 else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "a merge is not a pair of pieces")
+          }
+          (left, right) = (pieces[0], pieces[1])
+        }
+      }
+      let model: Model
+      let addedTokens: [Added]?
+
+      private enum CodingKeys: String, CodingKey {
+        case model
+        case addedTokens = "added_tokens"
+      }
+    }
+    let file = try decode(File.self, from: "tokenizer.json")
+    guard file.model.type ?? "BPE" == "BPE" else {
+      throw UserError(
+        .badData, "\(path("tokenizer.json")) is no byte-pair tokenizer: its model is \(file.model.type ?? "")")
+    }
+    let added = (file.addedTokens ?? []).map {
+      TokenizerModel.AddedWord(text: $0.content, id: $0.id, isNormalized: $0.normalized ?? false)
+    }
+    return TokenizerModel(
+      vocabulary: file.model.vocab, merges: file.model.merges.map { ($0.left, $0.right) }, added: added)
+  }
+
+  /// Words that somebody added and saved: in `added_tokens.json` by older tools, in `tokenizer_config.json` by newer
+  /// ones.
+  private func addedWords(notIn vocabulary: [String: Int32]) throws(UserError) -> [TokenizerModel.AddedWord] {
+    struct Configuration: Decodable {
+      let addedTokensDecoder: [String: SpecialTokens.Token]?
+
+      private enum CodingKeys: String, CodingKey { case addedTokensDecoder = "added_tokens_decoder" }
+    }
+    var words: [TokenizerModel.AddedWord] = []
+    if exists("tokenizer_config.json"),
+      let listed = try decode(Configuration.self, from: "tokenizer_config.json").addedTokensDecoder
+    {
+      for (number, token) in listed {
+        guard let id = Int32(number) else {
+          throw UserError(.badData, "\(path("tokenizer_config.json")): the added token '\(token.text)' has no number")
+        }
+        words.append(TokenizerModel.AddedWord(text: token.text, id: id, isNormalized: token.isNormalized))
+      }
+    } else if exists("added_tokens.json") {
+      for (text, id) in try decode([String: Int32].self, from: "added_tokens.json") where vocabulary[text] == nil {
+        words.append(TokenizerModel.AddedWord(text: text, id: id, isNormalized: true))
+      }
+    }
+    return words.sorted { $0.id < $1.id }
+  }
+
+  private func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
+  private func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+
+  private func read(_ name: String) throws(UserError) -> Data {
+    do {
+      return try Data(contentsOf: folder.appendingPathComponent(name))
+    } catch {
+      throw UserError(.noInput, "\(path(name)) can't be read")
+    }
+  }
+
+  private func decode<T: Decodable>(_ type: T.Type, from name: String) throws(UserError) -> T {
+    let data = try read(name)
+    do {
+      return try JSONDecoder().decode(type, from: data)
+    } catch let error as DecodingError {
+      throw UserError(.badData, "\(path(name)) is not what it should be: \(error.oneLine)")
+    } catch {
+      throw UserError(.badData, "\(path(name)) is not what it should be")
+    }
+  }
+}
+
+extension DecodingError {
+  /// Where in the document, and what is wrong there.
+  var oneLine: String {
+    func place(_ context: Context) -> String {
+      context.codingPath.isEmpty ? "" : " at " + context.codingPath.map(\.stringValue).joined(separator: ".")
+    }
+    switch self {
+    case .keyNotFound(let key, let context): return "no '\(key.stringValue)'\(place(context))"
+    case .typeMismatch(let type, let context): return "no \(type)\(place(context))"
+    case .valueNotFound(let type, let context): return "no \(type)\(place(context))"
+    case .dataCorrupted(let context):
+      return context.codingPath.isEmpty ? "no JSON" : "\(context.debugDescription)\(place(context))"
+    @unknown default: return "unreadable"
+    }
+  }
+}

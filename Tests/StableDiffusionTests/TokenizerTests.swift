@@ -1,0 +1,161 @@
+import Foundation
+import Tensors
+import Testing
+
+@testable import StableDiffusion
+
+/// The tokenizer against transformers' `CLIPTokenizer`, by texts and numbers that Tools/reference/tokenizer.py wrote
+/// down.
+@Suite struct TokenizerTests {
+  struct Reference: Decodable {
+    struct Case: Decodable {
+      let tokenizer: String
+      let added: [String]
+      let text: String
+      let ids: [Int32]
+    }
+    let cases: [Case]
+  }
+
+  static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+  static let demoFolder = tests.deletingLastPathComponent()
+    .appendingPathComponent("Sources/DemoModel/Resources/model/tokenizer")
+  static let mergesFile = tests.appendingPathComponent("Fixtures/clip/merges.txt")
+
+  static func clip() throws -> CLIPTokenizer {
+    try CLIPTokenizer(merges: String(contentsOf: mergesFile, encoding: .utf8))
+  }
+
+  /// CLIP's files as Stable Diffusion 2 has them, in a folder of their own: padded with `!`.
+  static func clip2(in folder: URL) throws -> CLIPTokenizer {
+    let merges = try TokenizerFiles.merges(String(contentsOf: mergesFile, encoding: .utf8), source: "merges")
+    try JSONEncoder().encode(BytePairEncoding.vocabulary(merges: merges))
+      .write(to: folder.appendingPathComponent("vocab.json"))
+    try FileManager.default.copyItem(at: mergesFile, to: folder.appendingPathComponent("merges.txt"))
+    try Data(#"{"pad_token": "<|endoftext|>"}"#.utf8).write(to: folder.appendingPathComponent("tokenizer_config.json"))
+    try Data(#"{"pad_token": {"content": "!", "normalized": false}}"#.utf8)
+      .write(to: folder.appendingPathComponent("special_tokens_map.json"))
+    return try CLIPTokenizer(folder: folder)
+  }
+
+  @Test(arguments: ["demo", "clip", "clip2"])
+  func textsBecomeTheNumbersThatTransformersGives(_ name: String) throws {
+    let file = TokenizerTests.tests.appendingPathComponent("Fixtures/tokenizer.json")
+    let reference = try JSONDecoder().decode(Reference.self, from: Data(contentsOf: file))
+    let cases = reference.cases.filter { $0.tokenizer == name }
+    #expect(cases.count > 30)
+    let folder = try Scratch()
+    let tokenizer =
+      switch name {
+      case "demo": try CLIPTokenizer(folder: TokenizerTests.demoFolder)
+      case "clip": try TokenizerTests.clip()
+      default: try TokenizerTests.clip2(in: folder.url)
+      }
+    var extended: [[String]: CLIPTokenizer] = [:]
+    for example in cases {
+      let tokenizer = try extended[example.added] ?? tokenizer.adding(example.added, shadowing: true)
+      extended[example.added] = tokenizer
+      let ids = tokenizer.encode(example.text).ids
+      #expect(ids == example.ids, "\(name): \(example.text.debugDescription)")
+    }
+  }
+
+  @Test func theVocabularyMadeFromMergesIsClips() throws {
+    let clip = try TokenizerTests.clip()
+    #expect(clip.vocabularySize == 49_408)
+    // Numbers that every Stable Diffusion tool has in common.
+    #expect(clip.startToken == 49_406 && clip.endToken == 49_407 && clip.padToken == 49_407)
+    #expect(clip.tokens("a photo of a cat") == [320, 1125, 539, 320, 2368])
+  }
+
+  @Test func combinedFileAndSeparateFilesAreOneTokenizer() throws {
+    let folder = try Scratch()
+    let combined = folder.url.appendingPathComponent("tokenizer.json")
+    try FileManager.default.copyItem(
+      at: TokenizerTests.demoFolder.appendingPathComponent("tokenizer.json"), to: combined)
+    let tokenizer = try CLIPTokenizer(folder: folder.url)
+    let separate = try CLIPTokenizer(folder: TokenizerTests.demoFolder)
+    #expect(tokenizer.vocabularySize == separate.vocabularySize)
+    let text = "a checkered purple and yellow rocket on a orange background, it's outlined! <|endoftext|> 42"
+    #expect(tokenizer.encode(text) == separate.encode(text))
+
+    // Merges written as texts with a space, as older files have them.
+    var document = try #require(
+      JSONSerialization.jsonObject(with: Data(contentsOf: combined)) as? [String: Any])
+    var model = try #require(document["model"] as? [String: Any])
+    let pairs = try #require(model["merges"] as? [[String]])
+    model["merges"] = pairs.map { $0.joined(separator: " ") }
+    document["model"] = model
+    try JSONSerialization.data(withJSONObject: document).write(to: combined)
+    #expect(try CLIPTokenizer(folder: folder.url).encode(text) == separate.encode(text))
+  }
+
+  @Test func addedWordsAreNumberedInOrderAndRefusedTwice() throws {
+    let demo = try CLIPTokenizer(folder: TokenizerTests.demoFolder)
+    let tokenizer = try demo.adding(["<toy>", "<toy>_1"])
+    #expect(tokenizer.vocabularySize == demo.vocabularySize + 2)
+    #expect(tokenizer.tokens("<toy>_1<toy>") == [Int32(demo.vocabularySize + 1), Int32(demo.vocabularySize)])
+    for word in ["<toy>", "<TOY>", "cat", "a", "<|endoftext|>", "", "  "] {
+      let error = #expect(throws: UserError.self) { try tokenizer.adding([word]) }
+      #expect(error?.kind == .badData, "\(word)")
+      #expect(error?.message.contains("\n") == false)
+    }
+    #expect(throws: UserError.self) { try demo.adding(["<x>", "<x>"]) }
+    // A word the vocabulary spells as one piece can be taken over, but only on purpose.
+    #expect(try demo.adding(["cat"], shadowing: true).tokens("a cat") == [320, Int32(demo.vocabularySize)])
+    #expect(throws: UserError.self) { try demo.adding(["a"], shadowing: true) }
+  }
+
+  @Test func whatIsCutIsNamed() throws {
+    let demo = try CLIPTokenizer(folder: TokenizerTests.demoFolder)
+    #expect(demo.encode("a cat").truncated == nil)
+    let short = demo.encode("a cat on a table, it's red", length: 5)
+    #expect(short.ids.count == 5 && short.ids.first == demo.startToken && short.ids.last == demo.endToken)
+    #expect(short.truncated == "a table, it's red")
+    // A word of which a part fits is named whole.
+    let pieces = demo.tokens("mushroommushroom")
+    #expect(pieces.count > 1)
+    #expect(demo.encode("mushroommushroom", length: 3).truncated == "mushroommushroom")
+    #expect(demo.encode("mushroommushroom", length: 3).ids[1] == pieces[0])
+  }
+
+  @Test func badFilesAreOneClearLine() throws {
+    let missing = #expect(throws: UserError.self) {
+      try CLIPTokenizer(folder: URL(fileURLWithPath: "/nowhere/tokenizer"))
+    }
+    #expect(missing?.kind == .noInput)
+    let merges = "#version: 0.2\nc a\n"
+    let vocabulary = #"{"c": 0, "a": 1, "ca": 2, "<|startoftext|>": 3, "<|endoftext|>": 4}"#
+    let cases: [(vocabulary: String, merges: String, says: String)] = [
+      ("{", merges, "vocab.json"), ("[]", merges, "vocab.json"), (#"{"a": "b"}"#, merges, "vocab.json"),
+      (vocabulary, "#version: 0.2\nc\n", "line 2"), (vocabulary, "#version: 0.2\nc a\na c\n", "merge 2"),
+      (#"{"c": 0, "a": 1, "ca": 2}"#, merges, "end token"),
+      (vocabulary.replacingOccurrences(of: "4", with: "7"), merges, "0 to 4"),
+      (vocabulary.replacingOccurrences(of: "4", with: "3"), merges, "each once"),
+    ]
+    for (vocabulary, merges, says) in cases {
+      let folder = try Scratch()
+      try Data(vocabulary.utf8).write(to: folder.url.appendingPathComponent("vocab.json"))
+      try Data(merges.utf8).write(to: folder.url.appendingPathComponent("merges.txt"))
+      let error = #expect(throws: UserError.self) { try CLIPTokenizer(folder: folder.url) }
+      #expect(error?.kind == .badData && error?.message.contains("\n") == false)
+      #expect(error?.message.contains(says) == true, "\(error?.message ?? "") lacks \(says)")
+    }
+    let folder = try Scratch()
+    try Data(vocabulary.utf8).write(to: folder.url.appendingPathComponent("vocab.json"))
+    let half = #expect(throws: UserError.self) { try CLIPTokenizer(folder: folder.url) }
+    #expect(half?.kind == .noInput && half?.message.contains("merges.txt") == true)
+  }
+}
+
+/// A folder that goes when its test does.
+final class Scratch {
+  let url: URL
+
+  init() throws {
+    url = FileManager.default.temporaryDirectory.appendingPathComponent("ti-gpu-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(at: url) }
+}

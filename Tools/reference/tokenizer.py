@@ -1,0 +1,76 @@
+"""Writes Tests/Fixtures/tokenizer.json: texts and the token numbers that transformers' CLIPTokenizer gives them.
+
+    python Tools/reference/tokenizer.py [OUTPUT]
+
+Each case names its tokenizer (`demo`, the built-in model's; `clip`, CLIP's whole vocabulary, made from Tests/Fixtures/clip/merges.txt;
+`clip2`, the same with Stable Diffusion 2's padding), the words added to it, a text and the 77 numbers it becomes.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import transformers
+from transformers import CLIPTokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "Sources/DemoModel/Resources/model/tokenizer"
+MERGES = ROOT / "Tests/Fixtures/clip/merges.txt"
+
+PLAIN = [
+    "", " ", "a photo of a cat", "A  Photo\tof\n a CAT ", "it's the dog's, we'll see; I'd've THEY'RE don't I'm", "'S 'sx ''s s'",
+    "12345 rooms, 3rd floor, 1/2 ½ ² Ⅷ ٣", "hello-world... (really?!) [x] {y} <z> a_b c@d.e #tag 50% $5 ~^`|\\",
+    "caf\u00e9 cafe\u0301 na\u00efve \u00c5ngstr\u00f6m \u212b", "\u0130stanbul \u03a3\u03a3 \u039f\u0394\u039f\u03a3 stra\u00dfe \u1e9e \u01c5",
+    "\u65e5\u672c\u8a9e\u306e\u6587 \u4e2d\u6587\u5b57 \ud55c\uad6d\uc5b4 \u1112\u1161\u11ab", "\u043f\u0440\u0438\u0432\u0435\u0442 \u041c\u0438\u0440 \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 \u0928\u092e\u0938\u094d\u0924\u0947",
+    "\U0001f600 \U0001f468\u200d\U0001f469\u200d\U0001f467 \u2764\ufe0f ok\U0001f44d\U0001f3fd", "a\u00a0b\u2003c\u200bd\u3000e\u2028f\x85g\x1ch\u180ei\ufeffj",
+    "\x00a\x07b", "<|endoftext|> in a<|startoftext|>text <|ENDOFTEXT|>!", "!<|startoftext|>? <|startoftext|>!!", "wow! what!! a!b",
+    "antidisestablishmentarianism supercalifragilisticexpialidocious", "x" * 300, "a b " * 60, "!" * 100,
+    "a highly detailed matte painting of a castle, trending on artstation, 8k, by greg rutkowski",
+    "e\u0301\u0327 \u1e69 \u0073\u0323\u0307 \u0344 \ufb01 \uff21\uff42\uff43\uff11", "the\u2019s \u2018quoted\u2019 \u201cwords\u201d \u2014 dash",
+    "one two three four five six seven eight nine ten " * 8 + "it's the end, isn't it?",
+]
+ADDED = ["<toy>", "<toy>_1", "<toy>_10", "<Big-One>", "sks", "\u00c9toile", "<my cat>"]
+WITH_ADDED = [
+    "a photo of <toy>", "a <toy> <toy>_1 <toy>_10 on a table", "a<toy>s and<toy>_1x, <TOY>'s <toy>!", "<toy><toy>_1<toy>_10<toy>_2",
+    "<toy", "toy> < toy >", "<big-one> <BIG-ONE> <Big-One>", "sks dog, disks and SKS", "e\u0301toile \u00e9toile \u00c9TOILE\u00c9toile",
+    "<my  cat> <my\tcat> <my cat>", "<toy>" * 80, "it<toy>'s <|endoftext|><toy><|startoftext|>", "  <toy>  ",
+]
+
+
+def clip(folder: Path, padding: str) -> CLIPTokenizer:
+    """CLIP's whole tokenizer, as the files of Stable Diffusion's models hold it."""
+    lines = MERGES.read_text(encoding="utf-8").splitlines()[1:]
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    letters = [chr(b) for b in printable] + [chr(0x100 + n) for n in range(256 - len(printable))]
+    pieces = letters + [c + "</w>" for c in letters] + [m.replace(" ", "") for m in lines] + ["<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir()
+    (folder / "vocab.json").write_text(json.dumps({p: i for i, p in enumerate(pieces)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "CLIPTokenizer", "pad_token": "<|endoftext|>"}))
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": padding}))
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def main() -> None:
+    output = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "Tests/Fixtures/tokenizer.json"
+    cases = []
+    with tempfile.TemporaryDirectory() as scratch:
+        makers = {
+            "demo": lambda: CLIPTokenizer.from_pretrained(DEMO),
+            "clip": lambda: clip(Path(scratch) / f"clip{len(cases)}", "<|endoftext|>"),
+            "clip2": lambda: clip(Path(scratch) / f"clip2{len(cases)}", "!"),
+        }
+        for name, make in makers.items():
+            for added, texts in (([], PLAIN), (ADDED, WITH_ADDED)):
+                tokenizer = make()
+                assert tokenizer.add_tokens(added) == len(added)
+                for text in texts:
+                    ids = tokenizer(text, padding="max_length", truncation=True, max_length=77)["input_ids"]
+                    cases.append({"tokenizer": name, "added": added, "text": text, "ids": ids})
+    document = {"made_by": "Tools/reference/tokenizer.py", "transformers": transformers.__version__, "cases": cases}
+    output.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()

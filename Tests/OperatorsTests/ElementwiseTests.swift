@@ -78,7 +78,14 @@ import Testing
     ElementType.allCases)
   func upsamplingEqualsThePlainLoop(_ shape: Shape, _ type: ElementType) throws {
     var random = RandomTensors(seed: 52)
-    let op = Upsample()
+    for op in [
+      Upsample(), Upsample(trimsHeight: true), Upsample(trimsWidth: true), Upsample(trimsHeight: true, trimsWidth: true),
+    ] {
+      try check(op, shape, type, &random)
+    }
+  }
+
+  private func check(_ op: Upsample, _ shape: Shape, _ type: ElementType, _ random: inout RandomTensors) throws {
     let large = try op.outputShape(shape)
     let x = random.normal(shape, as: type)
     let dy = random.normal(large, as: type)

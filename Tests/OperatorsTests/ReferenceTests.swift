@@ -79,8 +79,10 @@ import Testing
     let gated = try tensor("geglu.x")
     try expect(Reference.forward(GEGLU(), gated), "geglu.y")
     try expect(Reference.backwardInput(GEGLU(), tensor("geglu.dy"), x: gated), "geglu.dx")
-    try expect(Reference.forward(Upsample(), tensor("upsample.x")), "upsample.y")
-    try expect(Reference.backwardInput(Upsample(), tensor("upsample.dy")), "upsample.dx")
+    for (name, op) in [("upsample", Upsample()), ("upsample_trimmed", Upsample(trimsHeight: true, trimsWidth: true))] {
+      try expect(Reference.forward(op, tensor("\(name).x")), "\(name).y")
+      try expect(Reference.backwardInput(op, tensor("\(name).dy")), "\(name).dx")
+    }
     let join = ConcatenateChannels()
     try expect(Reference.forward(join, tensor("concatenate.a"), tensor("concatenate.b")), "concatenate.y")
     let parts = try Reference.backwardInput(join, tensor("concatenate.dy"), channels: 4)

@@ -80,6 +80,8 @@ finish("geglu", value * F.gelu(gate), dx=x)
 
 x = draw("upsample.x", 2, 3, 2, 5)
 finish("upsample", nhwc(F.interpolate(nchw(x), scale_factor=2.0, mode="nearest")), dx=x)
+x = draw("upsample_trimmed.x", 2, 3, 2, 5)
+finish("upsample_trimmed", nhwc(F.interpolate(nchw(x), size=(5, 3), mode="nearest")), dx=x)
 
 a, b = draw("concatenate.a", 2, 3, 4), draw("concatenate.b", 2, 3, 2)
 finish("concatenate", torch.cat([a, b], dim=-1), da=a, db=b)

@@ -126,7 +126,8 @@ struct AttentionCase: Sendable, CustomTestStringConvertible {
         [try backend.forward(op, q: q, k: k, v: v).output]
       }
       expectClose(
-        made[0], reference.output, Tolerance(type, terms: width, roundings: 2, condition: 5), "output on \(backend.name)")
+        made[0], reference.output, Tolerance(type, terms: width, roundings: 2, condition: 5),
+        "output on \(backend.name)")
       let saved = try backend.forward(op, q: q, k: k, v: v)
       expectRefusal(.invalidShape, "a backward pass over a head of \(width)") {
         _ = try backend.backwardInput(op, saved.output, q: q, k: k, v: v, saved: saved, gradients: .all)
@@ -176,7 +177,8 @@ struct AttentionCase: Sendable, CustomTestStringConvertible {
 
   /// Every element that is broken in the reference is broken, none that a causal row may not see.
   private func expectBroken(
-    _ actual: HostTensor, _ reference: ReferenceTensor, _ what: String, sourceLocation: SourceLocation = #_sourceLocation
+    _ actual: HostTensor, _ reference: ReferenceTensor, _ what: String,
+    sourceLocation: SourceLocation = #_sourceLocation
   ) {
     let hidden = actual.values.indices.filter { !reference.values[$0].isFinite && actual.values[$0].isFinite }
     let spread = actual.values.indices.filter { reference.values[$0].isFinite && !actual.values[$0].isFinite }

@@ -25,7 +25,8 @@ func results<B: Backend>(
 
 /// Whether `body` throws an operation's error with the given code.
 func expectRefusal(
-  _ code: OperationError.Code, _ what: String, sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
+  _ code: OperationError.Code, _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
+  _ body: () throws -> Void
 ) {
   do {
     try body()

@@ -160,7 +160,8 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
         Tolerance(type, terms: 180), "y")
       expectClose(
         try backend.download(
-          backend.backwardInput(op, backend.upload(dy, as: type), inputShape: shape, weights: weights, adding: nil)), dx,
+          backend.backwardInput(op, backend.upload(dy, as: type), inputShape: shape, weights: weights, adding: nil)),
+        dx,
         Tolerance(type, terms: 108), "dx")
     }
     try backend.run { try check($0) }

@@ -53,7 +53,8 @@ import Testing
     try backend.run { try check($0) }
   }
 
-  @Test(arguments: [[1, 2], [3, 10], [7, 62], [2, 3, 130], [1, 16, 2560], [2, 33, 640]] as [Shape], ElementType.allCases)
+  @Test(
+    arguments: [[1, 2], [3, 10], [7, 62], [2, 3, 130], [1, 16, 2560], [2, 33, 640]] as [Shape], ElementType.allCases)
   func gatedUnitEqualsThePlainLoop(_ shape: Shape, _ type: ElementType) throws {
     var random = RandomTensors(seed: 51)
     let op = GEGLU()
@@ -79,7 +80,8 @@ import Testing
   func upsamplingEqualsThePlainLoop(_ shape: Shape, _ type: ElementType) throws {
     var random = RandomTensors(seed: 52)
     for op in [
-      Upsample(), Upsample(trimsHeight: true), Upsample(trimsWidth: true), Upsample(trimsHeight: true, trimsWidth: true),
+      Upsample(), Upsample(trimsHeight: true), Upsample(trimsWidth: true),
+      Upsample(trimsHeight: true, trimsWidth: true),
     ] {
       try check(op, shape, type, &random)
     }
@@ -227,11 +229,13 @@ import Testing
         #expect(try finite(backend.forward(op, stored)) == whole(Reference.forward(op, reference)), "\(op)")
       }
       if broken != -.infinity {
-        #expect(try finite(backend.forward(GEGLU(), stored)) == whole(Reference.forward(GEGLU(), reference)), "gated unit")
+        #expect(
+          try finite(backend.forward(GEGLU(), stored)) == whole(Reference.forward(GEGLU(), reference)), "gated unit")
       }
       #expect(
         try finite(backend.backwardInput(GEGLU(), backend.upload(half, as: type), x: clean)).allSatisfy { $0 })
-      #expect(try finite(backend.backwardInput(Upsample(), stored)) == whole(Reference.backwardInput(Upsample(), reference)))
+      #expect(
+        try finite(backend.backwardInput(Upsample(), stored)) == whole(Reference.backwardInput(Upsample(), reference)))
       let target = try backend.upload(other, as: .float32)
       #expect(try finite(backend.forward(MeanSquaredError(), prediction: stored, target: target)) == [false])
       #expect(

@@ -59,7 +59,8 @@ import Testing
       // A table may stay in 32 bits beside 16-bit activations.
       let wide = try backend.download(
         backend.forward(
-          op, item.tokens, table: backend.upload(table, as: .float32), positions: backend.upload(positions, as: .float32),
+          op, item.tokens, table: backend.upload(table, as: .float32),
+          positions: backend.upload(positions, as: .float32),
           rows: rows.map { try backend.upload($0, as: .float32) }))
       expectClose(wide, x, Tolerance(type, terms: 2), "rows of a 32-bit table on \(backend.name)")
     }

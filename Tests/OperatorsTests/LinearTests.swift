@@ -72,7 +72,8 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
       let forward = try results(backend, "y", poison: [(output, type), (item.x, type)]) {
         [
           try backend.forward(
-            op, backend.upload(x, as: type), weights: weights, residual: residual.map { try backend.upload($0, as: type) })
+            op, backend.upload(x, as: type), weights: weights,
+            residual: residual.map { try backend.upload($0, as: type) })
         ]
       }
       // The product may be stored before an activation or a residual joins it.
@@ -134,7 +135,8 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
         try backend.download(backend.forward(op, backend.upload(x, as: type), weights: weights, residual: nil)), y,
         Tolerance(type, terms: 70), "y")
       expectClose(
-        try backend.download(backend.backwardInput(op, backend.upload(dy, as: type), weights: weights, adding: nil)), dx,
+        try backend.download(backend.backwardInput(op, backend.upload(dy, as: type), weights: weights, adding: nil)),
+        dx,
         Tolerance(type, terms: 66), "dx")
     }
     try backend.run { try check($0) }

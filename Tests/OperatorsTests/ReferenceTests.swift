@@ -15,7 +15,8 @@ import Testing
 
   /// The file holds doubles rounded to 32 bits, and sums of such: a few roundings of the largest number.
   private func expect(
-    _ actual: ReferenceTensor, _ name: String, tolerance: Double = 1e-6, sourceLocation: SourceLocation = #_sourceLocation
+    _ actual: ReferenceTensor, _ name: String, tolerance: Double = 1e-6,
+    sourceLocation: SourceLocation = #_sourceLocation
   ) throws {
     let expected = try tensor(name)
     #expect(actual.shape == expected.shape, "\(name)", sourceLocation: sourceLocation)

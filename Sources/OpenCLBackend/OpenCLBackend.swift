@@ -1,1 +1,88 @@
+import COpenCL
 import Operators
+import Tensors
+
+/// Operations on an OpenCL device, by the kernels under `Kernels/`.
+///
+/// `@unchecked Sendable`: a backend may be handed from thread to thread, but is driven by one at a time, as every backend; only
+/// tensors may be let go anywhere, and the pool they return to has a lock.
+public final class OpenCLBackend: StorageBackend, @unchecked Sendable {
+  public typealias Storage = OpenCLBuffer
+
+  /// What is seldom asked for.
+  public struct Options: Sendable {
+    /// Whether the time of every kernel is taken; costs some of it.
+    public var isProfiling: Bool
+    /// Where built programs are kept between runs.
+    var programCache: ProgramCache.Location = .standard
+
+    public init(isProfiling: Bool = false) { self.isProfiling = isProfiling }
+  }
+
+  public let device: OpenCLDevice
+  public let precision: ElementType
+  /// `gpu` or `cpu`.
+  public let kernelForm: KernelForm
+  let limits: DeviceLimits
+  let pool: BufferPool
+  let queue: CommandQueue
+  let programs: ProgramLibrary
+
+  public init(
+    device: OpenCLDevice, precision: ElementType, kernelForm: KernelForm = .auto, options: Options = Options()
+  ) throws(OperationError) {
+    self.device = device
+    self.precision = precision
+    self.kernelForm = kernelForm.resolved(for: device)
+    limits = DeviceLimits(device)
+    let raw = try OpenCLDevices.raw(device)
+    var list: cl_device_id? = raw
+    var status: cl_int = 0
+    let context = try ContextHandle(clCreateContext(nil, 1, &list, nil, nil, &status), status, "clCreateContext")
+    pool = BufferPool(context: context, limits: limits)
+    queue = try CommandQueue(context: context, device: raw, limits: limits, isProfiling: options.isProfiling)
+    programs = ProgramLibrary(
+      context: context, rawDevice: raw, device: device, cache: ProgramCache(options.programCache))
+  }
+
+  public var name: String { "\(device.name) (\(device.platform))" }
+
+  public var memory: MemoryUse { pool.use }
+
+  public func synchronize() throws(OperationError) { try queue.finish() }
+
+  /// The time of every kernel since the last call, longest first; empty unless profiling was asked for.
+  public func takeKernelTimes() throws(OperationError) -> [KernelTime] { try queue.takeTimes() }
+
+  // MARK: - What operations are made of
+
+  /// A tensor that holds anything: the kernel that makes it writes all of it.
+  func allocate(_ shape: Shape, _ type: ElementType) throws(OperationError) -> Tensor<OpenCLBuffer> {
+    Tensor(shape: shape, type: type, storage: try pool.take(shape.count * type.size))
+  }
+
+  /// Queues the kernel `name` of a family, built for tensors of `storage`.
+  func run<Parameters: KernelParameters>(
+    _ name: String, _ parameters: Parameters, storage: ElementType, _ size: WorkSize, _ arguments: any KernelArgument...
+  ) throws(OperationError) {
+    try queue.launch(programs.kernel(name, parameters, storage: storage), size, arguments)
+  }
+
+  /// Copies whole numbers, for a kernel's `__global const int *`.
+  func upload(_ integers: [Int32]) throws(OperationError) -> OpenCLBuffer {
+    try uploadBytes(of: integers)
+  }
+
+  /// Copies floats as they are, for a kernel's `__global const float *`.
+  func upload(_ floats: [Float]) throws(OperationError) -> OpenCLBuffer {
+    try uploadBytes(of: floats)
+  }
+
+  private func uploadBytes<Number: BitwiseCopyable>(of numbers: [Number]) throws(OperationError) -> OpenCLBuffer {
+    let buffer = try pool.take(numbers.count * MemoryLayout<Number>.stride)
+    try numbers.withUnsafeBufferPointer { (numbers) throws(OperationError) in
+      try queue.write(UnsafeRawBufferPointer(numbers), to: buffer)
+    }
+    return buffer
+  }
+}

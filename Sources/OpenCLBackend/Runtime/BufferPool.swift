@@ -1,0 +1,121 @@
+import COpenCL
+import Operators
+import Synchronization
+import Tensors
+
+/// A piece of device memory that goes back to its pool with its last reference.
+///
+/// With one in-order queue the memory may be handed out again at once: whatever is queued later runs later.
+public final class OpenCLBuffer: @unchecked Sendable {
+  /// Bytes that may be used; what was there before is not cleared.
+  let capacity: Int
+  let memory: MemoryHandle
+  private let pool: BufferPool
+
+  fileprivate init(_ memory: MemoryHandle, capacity: Int, pool: BufferPool) {
+    self.memory = memory
+    self.capacity = capacity
+    self.pool = pool
+  }
+
+  deinit { pool.giveBack(memory, capacity: capacity) }
+}
+
+/// Device memory in size classes: a buffer that was let go serves the next request of about its size.
+///
+/// Every training step asks for the same sizes in the same order, so from the second step on nothing is allocated.
+/// Buffers may be let go on any thread; the state is behind a lock.
+final class BufferPool: Sendable {
+  private struct State {
+    var free: [Int: [MemoryHandle]] = [:]
+    var current = 0
+    var peak = 0
+    /// Bytes held from the driver, in use or not.
+    var reserved = 0
+    var allocations = 0
+  }
+
+  private let context: ContextHandle
+  private let limits: DeviceLimits
+  private let state = Mutex(State())
+
+  init(context: ContextHandle, limits: DeviceLimits) {
+    self.context = context
+    self.limits = limits
+  }
+
+  /// Bytes in buffers that someone holds.
+  var use: MemoryUse { state.withLock { MemoryUse(currentBytes: $0.current, peakBytes: $0.peak) } }
+  var reservedBytes: Int { state.withLock { $0.reserved } }
+  /// How often the driver was asked for memory.
+  var allocations: Int { state.withLock { $0.allocations } }
+
+  /// The class of a request: sixteen steps between powers of two, so that at most a sixteenth is wasted.
+  static func sizeClass(_ bytes: Int) -> Int {
+    let bytes = max(bytes, 1)
+    let step = max(256, (1 << (Int.bitWidth - 1 - bytes.leadingZeroBitCount)) >> 4)
+    return (bytes + step - 1) / step * step
+  }
+
+  /// A buffer of at least `bytes`, which may hold anything.
+  func take(_ bytes: Int) throws(OperationError) -> OpenCLBuffer {
+    let size = min(BufferPool.sizeClass(bytes), max(bytes, limits.allocation))
+    guard size <= limits.allocation else {
+      throw OperationError(
+        .outOfMemory, "clCreateBuffer", "\(bytes) bytes in one tensor; the device allows \(limits.allocation)")
+    }
+    if let (memory, capacity) = reuse(size) { return OpenCLBuffer(memory, capacity: capacity, pool: self) }
+    let memory: MemoryHandle
+    do {
+      memory = try allocate(size)
+    } catch where error.code == .outOfMemory {
+      releaseFree()
+      memory = try allocate(size)
+    }
+    state.withLock {
+      $0.reserved += size
+      $0.allocations += 1
+      $0.current += size
+      $0.peak = max($0.peak, $0.current)
+    }
+    return OpenCLBuffer(memory, capacity: size, pool: self)
+  }
+
+  /// The smallest free buffer that holds `size` and is not a quarter too large.
+  private func reuse(_ size: Int) -> (MemoryHandle, Int)? {
+    state.withLock { state in
+      let limit = size + size / 4
+      guard let fit = state.free.keys.filter({ $0 >= size && $0 <= limit }).min(),
+        let memory = state.free[fit]?.popLast()
+      else { return nil }
+      if state.free[fit]?.isEmpty == true { state.free[fit] = nil }
+      state.current += fit
+      state.peak = max(state.peak, state.current)
+      return (memory, fit)
+    }
+  }
+
+  private func allocate(_ size: Int) throws(OperationError) -> MemoryHandle {
+    var status: cl_int = 0
+    let raw = clCreateBuffer(context.raw, cl_mem_flags(CL_MEM_READ_WRITE), size, nil, &status)
+    return try MemoryHandle(raw, status, "clCreateBuffer")
+  }
+
+  /// Gives everything that nobody holds back to the driver.
+  func releaseFree() {
+    let released = state.withLock { state -> [Int: [MemoryHandle]] in
+      let free = state.free
+      state.reserved -= free.reduce(0) { $0 + $1.key * $1.value.count }
+      state.free = [:]
+      return free
+    }
+    _ = released
+  }
+
+  fileprivate func giveBack(_ memory: MemoryHandle, capacity: Int) {
+    state.withLock {
+      $0.current -= capacity
+      $0.free[capacity, default: []].append(memory)
+    }
+  }
+}

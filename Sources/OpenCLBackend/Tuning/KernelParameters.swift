@@ -1,0 +1,48 @@
+import Tensors
+
+/// What changes the shape of a kernel family's code: one typed struct that checks itself and becomes `-D` defines.
+///
+/// Sizes are arguments of a launch, never parameters: each set of parameters is one program to compile.
+protocol KernelParameters: Sendable, Hashable {
+  /// The family's source, such as `Normalization/group_norm.cl`.
+  static var source: String { get }
+
+  /// Names and values, as the source's `#ifndef` defaults name them.
+  var defines: [KernelDefine] { get }
+
+  /// Throws unless the parameters fit each other and the device.
+  func check(_ limits: DeviceLimits) throws(OperationError)
+}
+
+struct KernelDefine: Sendable, Hashable, CustomStringConvertible {
+  let name: String
+  let value: String
+
+  init(_ name: String, _ value: Int) {
+    self.name = name
+    self.value = String(value)
+  }
+
+  /// A define that is only there or not.
+  init(_ name: String) {
+    self.name = name
+    value = "1"
+  }
+
+  var description: String { "-D \(name)=\(value)" }
+}
+
+/// Which of two forms matmul, convolution and attention run in.
+public enum KernelForm: String, Sendable, Hashable, CaseIterable {
+  /// `cpu` on a CPU device, else `gpu`.
+  case auto
+  /// Work-group tiles in local memory.
+  case gpu
+  /// One item a group with a wide register tile.
+  case cpu
+
+  /// The form that `auto` stands for on `device`.
+  func resolved(for device: OpenCLDevice) -> KernelForm {
+    self == .auto ? (device.kind == .cpu ? .cpu : .gpu) : self
+  }
+}

@@ -1,0 +1,172 @@
+import Foundation
+import Operators
+import Tensors
+import Testing
+
+@testable import OpenCLBackend
+
+@Suite final class ProgramCacheTests {
+  /// A folder's name for one test; what it comes to hold goes with the test.
+  private let folder = FileManager.default.temporaryDirectory.appendingPathComponent("ti-gpu-\(UUID().uuidString)")
+
+  deinit { try? FileManager.default.removeItem(at: folder) }
+
+  /// Runs one kernel and says how many programs had to be compiled for it.
+  private func buildsForOneKernel(_ folder: URL) throws -> Int {
+    let backend = try testBackend(.bfloat16, cache: .folder(folder))
+    let tensor = try backend.upload(HostTensor([5], [1, 2, 3, 4, 5]), as: .bfloat16)
+    #expect(try backend.download(tensor).values == [1, 2, 3, 4, 5])
+    return backend.programs.buildCount
+  }
+
+  private func files(_ folder: URL) throws -> [URL] {
+    try FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+  }
+
+  @Test func secondRunCompilesNothing() throws {
+    #expect(try buildsForOneKernel(folder) == 1)
+    #expect(try files(folder).count == 1)
+    #expect(try buildsForOneKernel(folder) == 0)
+  }
+
+  @Test(arguments: ["empty", "cut", "changed", "foreign"]) func damagedFileIsWrittenAnew(damage: String) throws {
+    _ = try buildsForOneKernel(folder)
+    let file = try #require(try files(folder).first)
+    let whole = try Data(contentsOf: file)
+    switch damage {
+    case "empty": try Data().write(to: file)
+    case "cut": try whole.prefix(whole.count / 2).write(to: file)
+    case "changed":
+      var changed = whole
+      changed[whole.count - 1] ^= 1
+      try changed.write(to: file)
+    default:
+      // Whole by its checksum, but not this driver's.
+      ProgramCache(.folder(folder)).store(Array("not a program".utf8), file.deletingPathExtension().lastPathComponent)
+    }
+    #expect(try buildsForOneKernel(folder) == 1)
+    #expect(try buildsForOneKernel(folder) == 0)
+    #expect(try files(folder).map(\.lastPathComponent) == [file.lastPathComponent])
+  }
+
+  @Test func folderThatCannotBeMadeOnlyCostsTime() throws {
+    #expect(try buildsForOneKernel(URL(fileURLWithPath: "/dev/null/cache")) == 1)
+  }
+
+  @Test func keyDependsOnAllThatMatters() throws {
+    let device = try testDevice()
+    let key = ProgramSource(name: "a", text: "x", options: "-D A=1").key(for: device)
+    #expect(key.count == 64)
+    #expect(key == ProgramSource(name: "b", text: "x", options: "-D A=1").key(for: device))
+    #expect(key != ProgramSource(name: "a", text: "y", options: "-D A=1").key(for: device))
+    #expect(key != ProgramSource(name: "a", text: "x", options: "-D A=2").key(for: device))
+    #expect(key != ProgramSource(name: "a", text: "-D A=1", options: "x").key(for: device))
+  }
+
+  @Test func placeFollowsTheEnvironment() {
+    func file(_ environment: [String: String]) -> String? { ProgramCache(.standard, environment: environment).file("k")?.path }
+    #expect(file(["TI_GPU_PROGRAM_CACHE": "off", "HOME": "/h"]) == nil)
+    #expect(file(["TI_GPU_PROGRAM_CACHE": "/p", "HOME": "/h"]) == "/p/k.program")
+    #expect(file(["XDG_CACHE_HOME": "/x", "HOME": "/h"]) == "/x/ti-gpu/k.program")
+    #expect(file(["XDG_CACHE_HOME": "relative", "HOME": "/h"]) == "/h/.cache/ti-gpu/k.program")
+    #expect(file([:]) == nil)
+  }
+}
+
+@Suite struct LaunchTests {
+  /// Compiles `text` and returns its kernel `name`.
+  private func kernel(_ name: String, _ text: String, _ backend: OpenCLBackend) throws -> Kernel {
+    try backend.programs.kernel(name, of: ProgramSource(name: "test.cl", text: text, options: "-cl-std=CL1.2"))
+  }
+
+  private func error(_ body: () throws -> Void) throws -> OperationError {
+    do {
+      try body()
+    } catch let error as OperationError {
+      return error
+    }
+    struct NothingWasThrown: Error {}
+    throw NothingWasThrown()
+  }
+
+  @Test func buildErrorShowsTheLog() throws {
+    let backend = try testBackend(cache: .disabled)
+    let error = try error { _ = try kernel("broken", "__kernel void broken() { undeclared_thing = 1; }", backend) }
+    #expect(error.code == .buildFailure)
+    #expect(error.message.contains("test.cl") && error.message.contains("undeclared_thing"), "\(error)")
+  }
+
+  @Test func missingKernelIsNamed() throws {
+    let backend = try testBackend(cache: .disabled)
+    let error = try error { _ = try kernel("absent", "__kernel void present() {}", backend) }
+    #expect(error.operation == "clCreateKernel" && error.message.contains("absent"), "\(error)")
+  }
+
+  @Test func universalLimitsHoldOnDevicesThatAllowMore() throws {
+    let backend = try testBackend(cache: .disabled)
+    let plain = try kernel(
+      "plain", "__kernel void plain(__global int *y, __local int *s) { s[0] = 1; y[get_global_id(0)] = s[0]; }", backend)
+    let y = try backend.pool.take(4 * 512)
+    try backend.queue.launch(plain, WorkSize(items: 512, local: 256), [y, LocalMemory(bytes: 32 << 10)])
+    let items = try error { try backend.queue.launch(plain, WorkSize(items: 512, local: 512), [y, LocalMemory(bytes: 4)]) }
+    #expect(items.code == .unsupported && items.operation == "plain")
+    let local = try error {
+      try backend.queue.launch(plain, WorkSize(items: 512), [y, LocalMemory(bytes: (32 << 10) + 4)])
+    }
+    #expect(local.code == .unsupported && local.message.contains("local memory"))
+    let declared = try error {
+      _ = try kernel(
+        "greedy",
+        """
+        __kernel void greedy(__global int *y) {
+          __local int s[9000];
+          s[get_local_id(0)] = 1; barrier(CLK_LOCAL_MEM_FENCE); y[0] = s[(int)get_local_size(0) - 1];
+        }
+        """, backend)
+    }
+    #expect(declared.code == .unsupported && declared.operation == "greedy")
+  }
+
+  @Test func argumentsAreCheckedAgainstTheKernel() throws {
+    let backend = try testBackend(cache: .disabled)
+    let kernel = try kernel("fill", "__kernel void fill(__global float *y, float v) { y[get_global_id(0)] = v; }", backend)
+    let y = try backend.pool.take(1024)
+    let missing = try error { try backend.queue.launch(kernel, WorkSize(items: 256), [y]) }
+    #expect(missing.message.contains("fill"))
+    let tooWide = try error { try backend.queue.launch(kernel, WorkSize(items: 256), [y, 1 << 40]) }
+    #expect(tooWide.operation == "clSetKernelArg" && tooWide.message.contains("fill"), "\(tooWide)")
+    try backend.queue.launch(kernel, WorkSize(items: 256), [y, Float(2)])
+    let tensor = Tensor(shape: [256], type: .float32, storage: y)
+    #expect(try backend.download(tensor).values == Array(repeating: 2, count: 256))
+  }
+
+  @Test func thousandsOfLaunchesStayInOrder() throws {
+    let backend = try testBackend(cache: .disabled)
+    let kernel = try kernel(
+      "step", "__kernel void step(__global int *y, int n) { if (y[0] == n) y[0] = n + 1; }", backend)
+    let y = try backend.upload([Int32(0)])
+    for index in 0..<3000 { try backend.queue.launch(kernel, WorkSize(items: 1, local: 1), [y, index]) }
+    var result: Int32 = 0
+    try withUnsafeMutableBytes(of: &result) { try backend.queue.read(y, into: $0) }
+    #expect(result == 3000)
+  }
+
+  @Test func profilingCountsEveryLaunch() throws {
+    var options = OpenCLBackend.Options(isProfiling: true)
+    options.programCache = .disabled
+    let backend = try OpenCLBackend(device: testDevice(), precision: .float32, options: options)
+    let kernel = try kernel("idle", "__kernel void idle(__global int *y) { y[get_global_id(0)] = 1; }", backend)
+    let y = try backend.pool.take(1 << 20)
+    for _ in 0..<700 { try backend.queue.launch(kernel, WorkSize(items: 1 << 10), [y]) }
+    let times = try backend.takeKernelTimes()
+    #expect(times.map(\.kernel) == ["idle"] && times.map(\.launches) == [700])
+    #expect(times[0].seconds > 0 && times[0].seconds < 60)
+    #expect(try backend.takeKernelTimes().isEmpty)
+  }
+
+  @Test func formFollowsTheDevice() throws {
+    let device = try testDevice()
+    #expect(KernelForm.auto.resolved(for: device) == (device.kind == .cpu ? .cpu : .gpu))
+    #expect(KernelForm.gpu.resolved(for: device) == .gpu && KernelForm.cpu.resolved(for: device) == .cpu)
+  }
+}

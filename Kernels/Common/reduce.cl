@@ -3,7 +3,7 @@
 // Every item must call, with a scratch array of one entry an item and a group of a power of two; every item gets the result.
 // The scratch may be used again right after.
 
-inline float group_sum(float value, __local float *scratch) {
+static inline float group_sum(float value, __local float *scratch) {
   int item = get_local_id(0);
   scratch[item] = value;
   barrier(CLK_LOCAL_MEM_FENCE);
@@ -16,7 +16,7 @@ inline float group_sum(float value, __local float *scratch) {
   return result;
 }
 
-inline float2 group_sum2(float2 value, __local float2 *scratch) {
+static inline float2 group_sum2(float2 value, __local float2 *scratch) {
   int item = get_local_id(0);
   scratch[item] = value;
   barrier(CLK_LOCAL_MEM_FENCE);

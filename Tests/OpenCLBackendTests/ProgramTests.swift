@@ -143,7 +143,7 @@ import Testing
   @Test func thousandsOfLaunchesStayInOrder() throws {
     let backend = try testBackend(cache: .disabled)
     let kernel = try kernel(
-      "step", "__kernel void step(__global int *y, int n) { if (y[0] == n) y[0] = n + 1; }", backend)
+      "count_up", "__kernel void count_up(__global int *y, int n) { if (y[0] == n) y[0] = n + 1; }", backend)
     let y = try backend.upload([Int32(0)])
     for index in 0..<3000 { try backend.queue.launch(kernel, WorkSize(items: 1, local: 1), [y, index]) }
     var result: Int32 = 0

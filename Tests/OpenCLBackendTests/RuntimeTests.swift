@@ -64,7 +64,7 @@ func testBackend(_ precision: ElementType = .float32, cache: ProgramCache.Locati
     let patterns: [UInt32] = [0x7fc0_0000, 0x7f80_0001, 0xffff_ffff, 0x7fff_ffff]
     let values = patterns.map { Float(bitPattern: $0) }
     let back = try backend.download(try backend.upload(HostTensor([4], values), as: type)).values
-    #expect(back.allSatisfy(\.isNaN))
+    #expect(back.count { $0.isNaN } == 4)
   }
 
   @Test func hostMemoryMayGoAtOnce() throws {

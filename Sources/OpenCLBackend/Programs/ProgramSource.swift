@@ -6,7 +6,7 @@ import Tensors
 /// The embedded `.cl` sources by their paths under `Kernels/`.
 enum EmbeddedSources {
   /// What stands before every program's own text.
-  static let common = ["Common/storage.cl", "Common/reduce.cl"]
+  static let common = ["Common/storage.cl", "Common/reduce.cl", "Common/activation.cl"]
 
   private static let texts: [String: String] = {
     var texts: [String: String] = [:]
@@ -50,18 +50,9 @@ struct ProgramSource: Sendable, Hashable {
     }
     name = "\(Parameters.source) (\(storage.rawValue))"
     self.text = text
-    var options = ["-cl-std=CL1.2", "-cl-mad-enable", "-D STORAGE=\(ProgramSource.storageNumber(storage))"]
+    var options = ["-cl-std=CL1.2", "-cl-mad-enable", "-D STORAGE=\(storage.kernelNumber)"]
     options += parameters.defines.map(\.description)
     self.options = options.joined(separator: " ")
-  }
-
-  /// `STORAGE` in `Common/storage.cl`.
-  private static func storageNumber(_ type: ElementType) -> Int {
-    switch type {
-    case .float32: 32
-    case .float16: 16
-    case .bfloat16: 17
-    }
   }
 
   /// Under which the built program is kept on disk: everything that the binary depends on.
@@ -74,5 +65,16 @@ struct ProgramSource: Sendable, Hashable {
       hash.update(data: Data("\(part.utf8.count)\n\(part)".utf8))
     }
     return hash.finalize().map { String(format: "%02x", $0) }.joined()
+  }
+}
+
+extension ElementType {
+  /// `STORAGE` in `Common/storage.cl`.
+  var kernelNumber: Int {
+    switch self {
+    case .float32: 32
+    case .float16: 16
+    case .bfloat16: 17
+    }
   }
 }

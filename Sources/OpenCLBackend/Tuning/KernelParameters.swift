@@ -1,3 +1,4 @@
+import Operators
 import Tensors
 
 /// What changes the shape of a kernel family's code: one typed struct that checks itself and becomes `-D` defines.
@@ -30,6 +31,35 @@ struct KernelDefine: Sendable, Hashable, CustomStringConvertible {
   }
 
   var description: String { "-D \(name)=\(value)" }
+}
+
+/// How many neighbouring channels an item takes at once: `VECTOR` in `Common/storage.cl`.
+struct ChannelVector: Sendable, Hashable {
+  /// 8 or 1.
+  let width: Int
+
+  /// The widest that divides every one of `channels`.
+  init(dividing channels: Int...) {
+    width = channels.allSatisfy { $0 % 8 == 0 } ? 8 : 1
+  }
+
+  var define: KernelDefine { KernelDefine("VECTOR", width) }
+}
+
+extension Activation {
+  /// `ACTIVATION` in `Common/activation.cl`; 0 is none.
+  var kernelNumber: Int {
+    switch self {
+    case .silu: 1
+    case .gelu: 2
+    case .geluTanh: 3
+    case .quickGELU: 4
+    }
+  }
+
+  static func define(_ activation: Activation?) -> KernelDefine {
+    KernelDefine("ACTIVATION", activation?.kernelNumber ?? 0)
+  }
 }
 
 /// Which of two forms matmul, convolution and attention run in.

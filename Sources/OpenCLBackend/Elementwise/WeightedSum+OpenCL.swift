@@ -1,0 +1,30 @@
+import Operators
+import Tensors
+
+/// The defines of `sum.cl`: none beside the storage type.
+struct SumParameters: KernelParameters {
+  static let source = "Elementwise/sum.cl"
+  var defines: [KernelDefine] { [] }
+  func check(_ limits: DeviceLimits) throws(OperationError) { try limits.check("sum", items: 256, localBytes: 0) }
+}
+
+extension OpenCLBackend {
+  public func add(_ a: Tensor<OpenCLBuffer>, _ b: Tensor<OpenCLBuffer>) throws(OperationError) -> Tensor<OpenCLBuffer> {
+    try requireLike(a, "add", b)
+    let y = try allocate(a.shape, a.type)
+    try run("add_tensors", SumParameters(), storage: a.type, WorkSize(elements: a.shape.count), y, a, b, a.shape.count)
+    return y
+  }
+
+  public func forward(_ op: WeightedSum, _ x: Tensor<OpenCLBuffer>, _ z: Tensor<OpenCLBuffer>, as type: ElementType)
+    throws(OperationError) -> Tensor<OpenCLBuffer>
+  {
+    try op.check(x.shape, z.shape)
+    try require(x.type == .float32 && z.type == .float32, "WeightedSum", "x and z must be float32")
+    let y = try allocate(x.shape, type)
+    try run(
+      "weighted_sum", SumParameters(), storage: type, WorkSize(items: x.shape.count),
+      y, x, z, try upload(op.a + op.b), x.shape[0], x.shape.count / max(x.shape[0], 1))
+    return y
+  }
+}

@@ -1,0 +1,53 @@
+import Operators
+import Tensors
+
+/// The defines of `token_embedding.cl`: none beside the storage type.
+struct TokenEmbeddingParameters: KernelParameters {
+  static let source = "Embedding/token_embedding.cl"
+  var defines: [KernelDefine] { [] }
+  func check(_ limits: DeviceLimits) throws(OperationError) {
+    try limits.check("token_embedding", items: 256, localBytes: 0)
+  }
+}
+
+extension OpenCLBackend: EmbeddingBackend {
+  public func forward(
+    _ op: TokenEmbedding, _ tokens: TokenBatch, table: Tensor<OpenCLBuffer>, positions: Tensor<OpenCLBuffer>,
+    rows: Tensor<OpenCLBuffer>?
+  ) throws(OperationError) -> Tensor<OpenCLBuffer> {
+    try op.check(tokens, rows: rows?.shape[0] ?? 0, positions: positions.shape)
+    try require(
+      table.shape == [op.vocabulary, op.width] && rows.map { $0.type == .float32 && $0.shape.channels == op.width } ?? true,
+      "TokenEmbedding", "table \(table.shape), rows \(rows?.shape ?? [0]) for a width of \(op.width)")
+    let x = try allocate([tokens.batch, tokens.length, op.width], precision)
+    try run(
+      "token_embedding_forward", TokenEmbeddingParameters(), storage: precision, WorkSize(items: x.shape.count),
+      x, try upload(tokens.ids), table, positions, rows ?? positions, table.type.kernelNumber, positions.type.kernelNumber,
+      tokens.ids.count, tokens.length, op.width, op.vocabulary)
+    return x
+  }
+
+  public func backwardRows(
+    _ op: TokenEmbedding, _ dy: Tensor<OpenCLBuffer>, _ tokens: TokenBatch, count: Int, scale: Float,
+    adding addend: Tensor<OpenCLBuffer>?
+  ) throws(OperationError) -> Tensor<OpenCLBuffer> {
+    try require(
+      dy.shape == [tokens.batch, tokens.length, op.width], "TokenEmbedding.backwardRows",
+      "dy \(dy.shape) for \(tokens.batch) prompts of \(tokens.length)")
+    let result = try allocate([count, op.width], .float32)
+    try require(
+      addend.map { $0.shape == result.shape && $0.type == .float32 } ?? true, "TokenEmbedding.backwardRows",
+      "addend \(addend?.shape ?? [0]) for \(result.shape)")
+    // The tokens of each row, one row after the other: the kernel sums them in this order.
+    var starts: [Int32] = [0]
+    var holders: [Int32] = []
+    for row in 0..<count {
+      for (token, id) in tokens.ids.enumerated() where Int(id) == op.vocabulary + row { holders.append(Int32(token)) }
+      starts.append(Int32(holders.count))
+    }
+    try run(
+      "embedding_rows_gradient", TokenEmbeddingParameters(), storage: dy.type, WorkSize(items: result.shape.count),
+      result, dy, try upload(starts), try upload(holders), addend ?? result, addend == nil ? 0 : 1, scale, count, op.width)
+    return result
+  }
+}

@@ -7,7 +7,7 @@ no bias zero. Each model takes another of the ways in which model folders differ
 
     tiny-sd1    as SD 1.x: epsilon, conv projections, quick-GELU, `attention_head_dim` that is a number of heads
     tiny-sd2    as SD 2.x: v-prediction, linear projections, heads per level, GELU, padding with "!", text names without `text_model.`
-    tiny-odd    12 x 20 latents, head dimensions 5, 12 and 20, layers per level, two transformer layers,
+    tiny-odd    12 x 20 latents, channels that fall again, head dimensions 12 and 5, layers per level, two transformer layers,
                 no cross-attention in the outermost level, a tokenizer.json alone
     tiny-deep   SD 1.5's own four levels and its old, short configuration files; VAE attention named `query`, `key`, `value`, `proj_attn`;
                 a `position_ids` tensor among the text encoder's
@@ -32,14 +32,14 @@ CONFIGURATIONS = {
     "tiny-sd1": dict(
         seed=1,
         text=dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, hidden_act="quick_gelu"),
-        unet=dict(sample_size=8, block_out_channels=(8, 16), layers_per_block=2, norm_num_groups=4, attention_head_dim=2,
+        unet=dict(sample_size=8, block_out_channels=(16, 24), layers_per_block=2, norm_num_groups=4, attention_head_dim=2,
                   down_block_types=(CROSS_DOWN, DOWN), up_block_types=(UP, CROSS_UP)),
         vae=dict(block_out_channels=(4, 8), layers_per_block=2, norm_num_groups=4, sample_size=16, scaling_factor=0.18215),
         scheduler=dict(prediction_type="epsilon", set_alpha_to_one=False, skip_prk_steps=True)),
     "tiny-sd2": dict(
         seed=2, prefix=False, pad="!",
         text=dict(hidden_size=40, intermediate_size=96, num_hidden_layers=3, num_attention_heads=5, hidden_act="gelu"),
-        unet=dict(sample_size=8, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, attention_head_dim=(1, 2),
+        unet=dict(sample_size=8, block_out_channels=(16, 20), layers_per_block=1, norm_num_groups=4, attention_head_dim=(2, 1),
                   use_linear_projection=True, upcast_attention=True,
                   down_block_types=(CROSS_DOWN, CROSS_DOWN), up_block_types=(CROSS_UP, CROSS_UP)),
         vae=dict(block_out_channels=(8, 8, 8), layers_per_block=1, norm_num_groups=8, sample_size=32, scaling_factor=0.18215),
@@ -48,15 +48,15 @@ CONFIGURATIONS = {
         seed=3, tokenizer_json_only=True,
         text=dict(hidden_size=36, intermediate_size=50, num_hidden_layers=2, num_attention_heads=3, hidden_act="quick_gelu",
                   layer_norm_eps=1e-6),
-        unet=dict(sample_size=(12, 20), block_out_channels=(10, 12, 20), layers_per_block=(1, 2, 1), norm_num_groups=2,
-                  attention_head_dim=(2, 1, 1), transformer_layers_per_block=(1, 2, 1), norm_eps=1e-6,
+        unet=dict(sample_size=(12, 20), block_out_channels=(12, 24, 15), layers_per_block=(1, 1, 2), norm_num_groups=3,
+                  attention_head_dim=(2, 2, 3), transformer_layers_per_block=(1, 2, 1), norm_eps=1e-6,
                   down_block_types=(DOWN, CROSS_DOWN, CROSS_DOWN), up_block_types=(CROSS_UP, CROSS_UP, UP)),
         vae=dict(block_out_channels=(6, 9), layers_per_block=1, norm_num_groups=3, sample_size=24, scaling_factor=0.31),
         scheduler=dict(prediction_type="epsilon", beta_schedule="linear", beta_start=0.0001, beta_end=0.02)),
     "tiny-deep": dict(
         seed=4, old=True,
         text=dict(hidden_size=24, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, hidden_act="quick_gelu"),
-        unet=dict(sample_size=16, block_out_channels=(4, 8, 8, 8), layers_per_block=2, norm_num_groups=2, attention_head_dim=2,
+        unet=dict(sample_size=16, block_out_channels=(12, 12, 16, 16), layers_per_block=2, norm_num_groups=4, attention_head_dim=2,
                   down_block_types=(CROSS_DOWN, CROSS_DOWN, CROSS_DOWN, DOWN), up_block_types=(UP, CROSS_UP, CROSS_UP, CROSS_UP)),
         vae=dict(block_out_channels=(4, 4, 4, 8), layers_per_block=1, norm_num_groups=4, sample_size=64),
         scheduler=dict(prediction_type="epsilon", set_alpha_to_one=False, skip_prk_steps=True)),
@@ -74,14 +74,14 @@ OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "p
 
 
 def randomize(module: torch.nn.Module, seed: int) -> None:
-    """Draws every parameter, in the order of the names, so that none is zero and none makes values grow or vanish."""
+    """Draws every parameter, in the order of the names: none zero, none that makes values grow or vanish, attention not peaked."""
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in sorted(module.named_parameters()):
         draw = torch.randn(parameter.shape, generator=generator)
         if "embedding" in name and "time_embedding" not in name:
             draw *= 0.4 if "token" in name else 0.2
         elif parameter.dim() > 1:
-            draw *= parameter[0].numel() ** -0.5
+            draw *= parameter[0].numel() ** -0.5 * (0.5 if ".to_q." in name or ".to_k." in name else 1)
         elif name.endswith("weight"):
             draw = 1 + 0.2 * draw
         else:

@@ -1,0 +1,59 @@
+import ModelFiles
+import Operators
+import Tensors
+
+/// Stable Diffusion's autoencoder: pictures to latents of an eighth of their height and width, and back.
+///
+/// Forward alone: latents are made once, before training. Full-size pictures take the most memory of all that the
+/// program does; encode and decode them one by one. Where `configuration.needsFloat32`, features outgrow float16: build
+/// it on a backend of float32 (or bfloat16) precision, whatever the rest of the model has.
+public struct AutoencoderKL<B: Backend>: Sendable {
+  public let configuration: AutoencoderConfiguration
+
+  private let encoder: PictureEncoder<B>
+  private let momentsConvolution: LinearLayer<B>?
+  private let latentsConvolution: LinearLayer<B>?
+  private let decoder: PictureDecoder<B>
+
+  /// - Parameter weights: tensors named as in diffusers' `AutoencoderKL`.
+  public init(_ backend: B, _ configuration: AutoencoderConfiguration, weights: some WeightSource) throws {
+    try configuration.check()
+    self.configuration = configuration
+    let scope = WeightScope(backend, weights, directions: .forward)
+    let latents = configuration.latentChannels
+    encoder = try PictureEncoder(scope["encoder"], configuration)
+    momentsConvolution =
+      configuration.convolvesMoments
+      ? try LinearLayer(scope["quant_conv"], 2 * latents, 2 * latents, isConvolution: true) : nil
+    latentsConvolution =
+      configuration.convolvesLatents
+      ? try LinearLayer(scope["post_quant_conv"], latents, latents, isConvolution: true) : nil
+    decoder = try PictureDecoder(scope["decoder"], configuration)
+    try weights.finish()
+  }
+
+  /// The moments of the latents, `[batch, height / sizeMultiple, width / sizeMultiple, 2 * latentChannels]`: means,
+  /// then logarithms of variances (`LatentDistribution`).
+  ///
+  /// - Parameter pixels: `[batch, height, width, 3]` in -1...1.
+  public func encode(_ pixels: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
+    let multiple = configuration.sizeMultiple
+    let shape = pixels.shape
+    try require(
+      shape.rank == 4 && shape.channels == configuration.pictureChannels && shape[1] % multiple == 0
+        && shape[2] % multiple == 0, "AutoencoderKL.encode",
+      "pixels \(shape); height and width must be whole multiples of \(multiple)")
+    let moments = try encoder.predict(pixels)
+    return try momentsConvolution?.forward(moments) ?? moments
+  }
+
+  /// The picture, `[batch, height * sizeMultiple, width * sizeMultiple, 3]` in about -1...1.
+  ///
+  /// - Parameter latents: `[batch, height, width, latentChannels]`, already divided by the scaling factor.
+  public func decode(_ latents: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
+    try require(
+      latents.shape.rank == 4 && latents.shape.channels == configuration.latentChannels, "AutoencoderKL.decode",
+      "latents \(latents.shape) for \(configuration.latentChannels) channels")
+    return try decoder.predict(latentsConvolution?.forward(latents) ?? latents)
+  }
+}

@@ -1,0 +1,34 @@
+import Operators
+import Tensors
+
+/// Layer normalization with a frozen scale and shift: `x` is `[..., channels]`.
+struct LayerNormLayer<B: Backend>: Sendable {
+  private let backend: B
+  private let op: LayerNorm
+  private let scale: Tensor<B.Storage>
+  private let shift: Tensor<B.Storage>
+
+  struct Saved: Sendable {
+    let x: Tensor<B.Storage>
+    let statistics: LayerNorm.Saved<B.Storage>
+  }
+
+  init(_ scope: WeightScope<B>, _ channels: Int, epsilon: Float) throws {
+    backend = scope.backend
+    op = LayerNorm(epsilon: epsilon)
+    scale = try backend.upload(scope.take("weight", [channels]), as: .float32)
+    shift = try backend.upload(scope.take("bias", [channels]), as: .float32)
+  }
+
+  func forward(_ x: Tensor<B.Storage>) throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved) {
+    let (y, statistics) = try backend.forward(op, x, scale: scale, shift: shift)
+    return (y, Saved(x: x, statistics: statistics))
+  }
+
+  /// `dx + addend`.
+  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved, adding addend: Tensor<B.Storage>? = nil)
+    throws(OperationError) -> Tensor<B.Storage>
+  {
+    try backend.backwardInput(op, dy, x: saved.x, scale: scale, saved: saved.statistics, adding: addend)
+  }
+}

@@ -1,0 +1,58 @@
+import Operators
+import Tensors
+
+/// A residual block of two convolutions, with the timestep's embedding added between them where there is one:
+///
+///     h = conv1(silu(norm1(x))) + time_emb_proj(time)
+///     y = conv2(silu(norm2(h))) + shortcut(x)
+///
+/// `x` is `[batch, height, width, inputs]`, `time` is `[batch, timeWidth]`, `y` is `[batch, height, width, outputs]`.
+/// The shortcut is a 1x1 convolution where inputs and outputs differ. Backward goes to `x`; the timestep has no
+/// gradient.
+struct ResNet<B: Backend>: Sendable {
+  private let norm1: GroupNormLayer<B>
+  private let conv1: ConvolutionLayer<B>
+  private let timeProjection: LinearLayer<B>?
+  private let norm2: GroupNormLayer<B>
+  private let conv2: ConvolutionLayer<B>
+  private let shortcut: LinearLayer<B>?
+
+  struct Saved: Sendable {
+    let norm1: GroupNormLayer<B>.Saved
+    let norm2: GroupNormLayer<B>.Saved
+  }
+
+  init(_ scope: WeightScope<B>, _ inputs: Int, _ outputs: Int, timeWidth: Int? = nil, groups: Int, epsilon: Float)
+    throws
+  {
+    norm1 = try GroupNormLayer(scope["norm1"], inputs, groups: groups, epsilon: epsilon, activation: .silu)
+    conv1 = try ConvolutionLayer(scope["conv1"], inputs, outputs)
+    timeProjection = try timeWidth.map {
+      try LinearLayer(scope["time_emb_proj"].packed(for: .forward), $0, outputs)
+    }
+    norm2 = try GroupNormLayer(scope["norm2"], outputs, groups: groups, epsilon: epsilon, activation: .silu)
+    conv2 = try ConvolutionLayer(scope["conv2"], outputs, outputs)
+    shortcut =
+      inputs == outputs ? nil : try LinearLayer(scope["conv_shortcut"], inputs, outputs, isConvolution: true)
+  }
+
+  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>? = nil)
+    throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
+  {
+    var (h, norm1Saved) = try norm1.forward(x)
+    var addend: ConvolutionAddend<B.Storage>?
+    if let timeProjection, let time { addend = try .channels(timeProjection.forward(time)) }
+    h = try conv1.forward(h, adding: addend)
+    let norm2Saved: GroupNormLayer<B>.Saved
+    (h, norm2Saved) = try norm2.forward(h)
+    let residual = try shortcut?.forward(x) ?? x
+    return (try conv2.forward(h, adding: .residual(residual)), Saved(norm1: norm1Saved, norm2: norm2Saved))
+  }
+
+  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved) throws(OperationError) -> Tensor<B.Storage> {
+    var dh = try conv2.backward(dy)
+    dh = try norm2.backward(dh, saved.norm2)
+    dh = try conv1.backward(dh)
+    return try norm1.backward(dh, saved.norm1, adding: shortcut?.backward(dy) ?? dy)
+  }
+}

@@ -1,0 +1,45 @@
+import Operators
+import Tensors
+
+/// The coarsest level's middle: a residual block, a transformer, a residual block.
+struct MiddleBlock<B: Backend>: Sendable {
+  private let first: UNetStage<B>
+  private let second: UNetStage<B>
+
+  struct Saved: Sendable {
+    fileprivate let first: UNetStage<B>.Saved
+    fileprivate let second: UNetStage<B>.Saved
+  }
+
+  init(_ scope: WeightScope<B>, _ configuration: UNetConfiguration, path: inout GradientPath) throws {
+    let level = configuration.levels[configuration.levels.count - 1]
+    first = try UNetStage(
+      scope, 0, configuration, level: level, inputs: level.channels, attends: true, reach: path.next(attends: true))
+    second = try UNetStage(
+      scope, 1, configuration, level: level, inputs: level.channels, attends: false, reach: path.next(attends: false))
+  }
+
+  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
+    throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
+  {
+    let (h, firstSaved) = try first.forward(x, time: time, context: context)
+    let (y, secondSaved) = try second.forward(h, time: time, context: context)
+    return (y, Saved(first: firstSaved, second: secondSaved))
+  }
+
+  /// Adds the context's gradient to `dContext`.
+  ///
+  /// - Returns: `dx`, nil where nothing below needs one.
+  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved, dContext: inout Tensor<B.Storage>?)
+    throws(OperationError) -> Tensor<B.Storage>?
+  {
+    guard let dh = try second.backward(dy, saved.second, dContext: &dContext) else { return nil }
+    return try first.backward(dh, saved.first, dContext: &dContext)
+  }
+
+  func predict(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
+    throws(OperationError) -> Tensor<B.Storage>
+  {
+    try second.predict(first.predict(x, time: time, context: context), time: time, context: context)
+  }
+}

@@ -1,0 +1,158 @@
+import ModelFiles
+import Operators
+import Tensors
+
+/// Stable Diffusion's UNet (Rombach et al., "High-resolution image synthesis with latent diffusion models", 2022):
+/// noisy latents, their timesteps and the text's context to the noise in them (or the velocity).
+///
+///     h = conv_in(sample)
+///     h = down(h), level after level, each leaving skip connections       half the size, rounded up, a level
+///     h = middle(h)
+///     h = up(h, skips), level after level
+///     prediction = conv_out(silu(norm(h)))
+///
+/// Backward goes to the context alone: weights are frozen and latents are given, so below the first cross-attention
+/// nothing is differentiated, kept or packed for it (`GradientReach`).
+public struct UNet<B: Backend>: Sendable {
+  public let configuration: UNetConfiguration
+
+  private let timeEmbedding: TimeEmbedding<B>
+  private let convIn: ConvolutionLayer<B>
+  private let downBlocks: [DownBlock<B>]
+  private let middleBlock: MiddleBlock<B>
+  private let upBlocks: [UpBlock<B>]
+  private let normOut: GroupNormLayer<B>
+  private let convOut: ConvolutionLayer<B>
+
+  /// What backward needs: the inputs of everything that is not linear. Backward gives it back piece by piece, if it is
+  /// handed the only copy (`consume saved`).
+  public struct Saved: Sendable {
+    fileprivate var downBlocks: [DownBlock<B>.Saved] = []
+    fileprivate var middleBlock: [MiddleBlock<B>.Saved] = []
+    fileprivate var upBlocks: [UpBlock<B>.Saved] = []
+    fileprivate var normOut: [GroupNormLayer<B>.Saved] = []
+  }
+
+  /// - Parameters:
+  ///   - weights: tensors named as in diffusers' `UNet2DConditionModel`.
+  ///   - differentiable: whether `forward` and `backward` are going to be asked for; without, there is `predict` alone
+  ///     and
+  ///     the weights are packed once.
+  public init(
+    _ backend: B, _ configuration: UNetConfiguration, weights: some WeightSource, differentiable: Bool
+  ) throws {
+    try configuration.check()
+    self.configuration = configuration
+    let scope = WeightScope(backend, weights, directions: differentiable ? .both : .forward)
+    let levels = configuration.levels
+    var path = GradientPath(isDifferentiable: differentiable)
+    var skips = SkipPlan()
+
+    timeEmbedding = try TimeEmbedding(scope["time_embedding"], configuration)
+    convIn = try ConvolutionLayer(
+      scope["conv_in"].packed(for: .forward), configuration.inputChannels, levels[0].channels)
+    skips.push(channels: levels[0].channels, takesGradient: false)
+    var downBlocks: [DownBlock<B>] = []
+    for level in levels.indices {
+      downBlocks.append(
+        try DownBlock(scope["down_blocks.\(level)"], configuration, level: level, path: &path, skips: &skips))
+    }
+    self.downBlocks = downBlocks
+    middleBlock = try MiddleBlock(scope["mid_block"], configuration, path: &path)
+    var upBlocks: [UpBlock<B>] = []
+    for level in levels.indices.reversed() {
+      upBlocks.append(
+        try UpBlock(
+          scope["up_blocks.\(upBlocks.count)"], configuration, level: level, path: &path, skips: &skips))
+    }
+    self.upBlocks = upBlocks
+    normOut = try GroupNormLayer(
+      scope["conv_norm_out"], levels[0].channels, groups: configuration.groups, epsilon: configuration.epsilon,
+      activation: .silu)
+    convOut = try ConvolutionLayer(scope["conv_out"], levels[0].channels, configuration.outputChannels)
+    try weights.finish()
+  }
+
+  /// - Parameters:
+  ///   - sample: noisy latents, `[batch, height, width, channels]`, in the backend's precision, of any height and
+  ///     width.
+  ///   - timesteps: one for each sample.
+  ///   - context: the text encoder's result, `[batch, tokens, contextWidth]`.
+  /// - Returns: the prediction, of the sample's shape.
+  public func forward(_ sample: Tensor<B.Storage>, timesteps: [Float], context: Tensor<B.Storage>)
+    throws(OperationError) -> (prediction: Tensor<B.Storage>, saved: Saved)
+  {
+    try check(sample.shape, timesteps, context.shape)
+    let time = try timeEmbedding.predict(timesteps)
+    var saved = Saved()
+    var skips = SkipStack<B.Storage>()
+    var h = try convIn.forward(sample)
+    skips.push(h)
+    for block in downBlocks {
+      let blockSaved: DownBlock<B>.Saved
+      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips)
+      saved.downBlocks.append(blockSaved)
+    }
+    let middleSaved: MiddleBlock<B>.Saved
+    (h, middleSaved) = try middleBlock.forward(h, time: time, context: context)
+    saved.middleBlock.append(middleSaved)
+    for block in upBlocks {
+      let blockSaved: UpBlock<B>.Saved
+      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips)
+      saved.upBlocks.append(blockSaved)
+    }
+    let normSaved: GroupNormLayer<B>.Saved
+    (h, normSaved) = try normOut.forward(h)
+    saved.normOut.append(normSaved)
+    return (try convOut.forward(h), saved)
+  }
+
+  /// The context's gradient, `[batch, tokens, contextWidth]`.
+  ///
+  /// - Parameter dPrediction: of the prediction's shape.
+  public func backward(_ dPrediction: Tensor<B.Storage>, _ saved: consuming Saved)
+    throws(OperationError) -> Tensor<B.Storage>
+  {
+    var saved = saved
+    var dContext: Tensor<B.Storage>?
+    var dSkips = SkipStack<B.Storage>()
+    var dh = try normOut.backward(convOut.backward(dPrediction), saved.normOut.removeLast())
+    for block in upBlocks.reversed() {
+      dh = try block.backward(dh, saved.upBlocks.removeLast(), dSkips: &dSkips, dContext: &dContext)
+    }
+    var below = try middleBlock.backward(dh, saved.middleBlock.removeLast(), dContext: &dContext)
+    for block in downBlocks.reversed() {
+      guard let dy = below else { break }
+      below = try block.backward(dy, saved.downBlocks.removeLast(), dSkips: &dSkips, dContext: &dContext)
+    }
+    guard let dContext else {
+      throw OperationError(.unsupported, "UNet.backward", "the model was not built to be differentiated")
+    }
+    return dContext
+  }
+
+  /// The prediction alone, with nothing kept for a backward pass.
+  public func predict(_ sample: Tensor<B.Storage>, timesteps: [Float], context: Tensor<B.Storage>)
+    throws(OperationError) -> Tensor<B.Storage>
+  {
+    try check(sample.shape, timesteps, context.shape)
+    let time = try timeEmbedding.predict(timesteps)
+    var skips = SkipStack<B.Storage>()
+    var h = try convIn.forward(sample)
+    skips.push(h)
+    for block in downBlocks { h = try block.predict(h, time: time, context: context, skips: &skips) }
+    h = try middleBlock.predict(h, time: time, context: context)
+    for block in upBlocks { h = try block.predict(h, time: time, context: context, skips: &skips) }
+    return try convOut.forward(normOut.forward(h).y)
+  }
+
+  private func check(_ sample: Shape, _ timesteps: [Float], _ context: Shape) throws(OperationError) {
+    try require(
+      sample.rank == 4 && sample.channels == configuration.inputChannels && sample[0] == timesteps.count,
+      "UNet.forward",
+      "sample \(sample) for \(timesteps.count) timesteps and \(configuration.inputChannels) channels")
+    try require(
+      context.rank == 3 && context.channels == configuration.contextWidth && context[0] == sample[0], "UNet.forward",
+      "context \(context) for sample \(sample) and rows of \(configuration.contextWidth)")
+  }
+}

@@ -30,11 +30,33 @@ PLAIN = [
     "e\u0301\u0327 \u1e69 \u0073\u0323\u0307 \u0344 \ufb01 \uff21\uff42\uff43\uff11", "the\u2019s \u2018quoted\u2019 \u201cwords\u201d \u2014 dash",
     "one two three four five six seven eight nine ten " * 8 + "it's the end, isn't it?",
 ]
+MORE = [
+    "", " ", "a", "cat", "a photo of a cat", "A Photo of a CAT", "  leading and   inner \t tabs\nand\r\nlines  ", "a\u00a0no-break\u2003em space",
+    "a checkered purple and yellow rocket on a orange background, outlined", "striped mushroom", "a painting in the style of monet",
+    "it's", "they're we've I'm you'll he'd don't", "IT'S THEY'RE", "'s", "''", "cat's", "rock'n'roll", "it\u2019s", "'tis the season",
+    "1", "12", "123 4567", "3.14", "1,000,000", "year2024", "2nd", "v1.5", "x2y3", "\u00bd \u2153", "\u0663\u0664", "\u2167 \u2460", "10%", "5\u00d77",
+    "...", "!!!", "hello world!", "a,b;c:d", "(parentheses) [brackets] {braces}", "((emphasis:1.2))", "a-b_c", "__init__", "#hashtag @user",
+    "e-mail: someone@example.org", "https://example.org/a?b=c&d=e", "C:\\path\\file.txt", "\"quoted\" 'single'", "a/b|c", "~`^$*+=<>",
+    "caf\u00e9", "cafe\u0301", "na\u00efve r\u00e9sum\u00e9", "\u00c5ngstr\u00f6m", "A\u030angstro\u0308m", "Stra\u00dfe STRASSE", "\u0130stanbul", "\u03a3\u03af\u03c3\u03c5\u03c6\u03bf\u03a3 \u039f\u0394\u039f\u03a3",
+    "\u043f\u0440\u0438\u0432\u0435\u0442 \u043c\u0438\u0440", "\u4f60\u597d\u4e16\u754c", "\u3053\u3093\u306b\u3061\u306f", "\uc548\ub155", "\u0645\u0631\u062d\u0628\u0627", "\u0928\u092e\u0938\u094d\u0924\u0947", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "\ufb01ne", "\uff21\uff22\uff23\uff11",
+    "\U0001f600", "a cat \U0001f408\u200d\u2b1b and \U0001f468\u200d\U0001f469\u200d\U0001f467", "\U0001f1e9\U0001f1ea", "\u2764\ufe0f", "\u2603 snowman \u2192 arrow", "\u201ccurly\u201d \u2014 dash\u2026",
+    "zero\u200bwidth", "soft\u00adhyphen", "\ufeffbom", "control\u0007bell", "null\u0000byte", "del\u007f",
+    "salt &amp; pepper", "&lt;toy&gt;", "&#39;quoted&#39;", "&amp;amp; twice", "&nbsp;", "&copy 2024", "AT&T",
+    "<|startoftext|>", "a <|endoftext|> b", "<|ENDOFTEXT|>", "<|endoftext|>cat", "</w>", "cat</w>",
+    "supercalifragilisticexpialidocious", "pneumonoultramicroscopicsilicovolcanoconiosis", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "zzzz qqqq xkcd",
+    "photo " * 75, "photo " * 76, "a very long prompt, " * 30, "x" * 300,
+]
 ADDED = ["<toy>", "<toy>_1", "<toy>_10", "<Big-One>", "sks", "\u00c9toile", "<my cat>"]
 WITH_ADDED = [
     "a photo of <toy>", "a <toy> <toy>_1 <toy>_10 on a table", "a<toy>s and<toy>_1x, <TOY>'s <toy>!", "<toy><toy>_1<toy>_10<toy>_2",
     "<toy", "toy> < toy >", "<big-one> <BIG-ONE> <Big-One>", "sks dog, disks and SKS", "e\u0301toile \u00e9toile \u00c9TOILE\u00c9toile",
     "<my  cat> <my\tcat> <my cat>", "<toy>" * 80, "it<toy>'s <|endoftext|><toy><|startoftext|>", "  <toy>  ",
+]
+
+MORE_WITH_ADDED = [
+    "<toy>", "a photo of <toy>", "a photo of <toy> <toy>_1", "<toy> and <toy>", "<toy>_1 <toy>", "a<toy>cat", "<toy>,", "the <toy>'s house", "<toy>_2",
+    "<toy>_10", "<TOY>", "< toy >", "<toy", "toy>", "<<toy>>", "  <toy>  ", "<toy>\n<toy>_1", "<Big-One>", "<big-one> and <toy>", "my cat <Big-One>!",
+    "photo " * 74 + "<toy> <toy>_1", "photo " * 75 + "<toy>",
 ]
 
 
@@ -62,7 +84,7 @@ def main() -> None:
             "clip2": lambda: clip(Path(scratch) / f"clip2{len(cases)}", "!"),
         }
         for name, make in makers.items():
-            for added, texts in (([], PLAIN), (ADDED, WITH_ADDED)):
+            for added, texts in (([], PLAIN + MORE), (ADDED, WITH_ADDED + MORE_WITH_ADDED)):
                 tokenizer = make()
                 assert tokenizer.add_tokens(added) == len(added)
                 for text in texts:

@@ -1,5 +1,7 @@
 import Foundation
+import ModelFiles
 import Tensors
+import TestSupport
 import Testing
 
 @testable import StableDiffusion
@@ -48,6 +50,14 @@ import Testing
     for (timestep, value) in values { #expect(alphas[timestep] == value, "timestep \(timestep)") }
     // Every other timestep, by their sum in double precision.
     #expect(abs(alphas.reduce(0, +) - sum) <= 1e-9 * sum)
+  }
+
+  /// All thousand of both kinds, as Tools/reference/scheduler.py wrote them down.
+  @Test(arguments: [("linear", 0.0001, 0.02), ("scaled_linear", 0.00085, 0.012)])
+  func everyCumulativeAlphaIsPyTorchs(_ schedule: String, _ start: Double, _ end: Double) throws {
+    let expected = try SafetensorsFile(Fixtures.url("samplers.safetensors")).tensor("alphas_cumprod.\(schedule)")
+    let made = try NoiseSchedule(SchedulerConfiguration(betaStart: start, betaEnd: end, betaSchedule: schedule))
+    #expect(made.alphasCumulative == expected.values.map(Double.init))
   }
 
   /// By way of square roots, which PyTorch's vector library rounds in its own way: hence not to the bit.

@@ -16,7 +16,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def measure(command: list[str]) -> dict:
-    """The last line that `command` prints, which is JSON, and the most memory that the process held."""
+    """The JSON object that `command` prints, and the most memory that the process held."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -44,8 +44,8 @@ def main() -> None:
             print(f"round {round_number + 1} of {arguments.rounds}: {device}", file=sys.stderr, flush=True)
             if device == pytorch:
                 command = [
-                    sys.executable, str(HERE / "step_sd15.py"), "--precision", arguments.precision,
-                    "--steps", str(arguments.steps), "--json"]
+                    sys.executable, str(HERE / "step_sd15.py"), "--dtype", arguments.precision,
+                    "--steps", str(arguments.steps), "--threads", str(len(os.sched_getaffinity(0)))]
             else:
                 command = [
                     arguments.program, "bench", "--model-shape", "sd15", "--only", "step", "--device", device,
@@ -59,7 +59,8 @@ def main() -> None:
         device: {
             "step_milliseconds": result["step_milliseconds"],
             "ratio": result["step_milliseconds"] / reference,
-            "peak_bytes": result.get("peak_bytes"),
+            # PyTorch's allocator on the CPU keeps no such count; its script reports the process.
+            "peak_bytes": None if device == pytorch else result["peak_bytes"],
             "process_bytes": result["process_bytes"],
         }
         for device, result in best.items()

@@ -20,10 +20,9 @@ extension Reference {
           logSumExp.values[(b * op.heads + head) * queries + i] = log(denominator)
           for j in 0..<scores.count {
             let p = exp(scores[j]) / denominator
-            for c in 0..<d {
-              output.values[(b * queries + i) * width + head * d + c] +=
-                p * v.values[(b * keys + j) * width + head * d + c]
-            }
+            addProduct(
+              p, v.values, (b * keys + j) * width + head * d, to: &output.values, (b * queries + i) * width + head * d,
+              count: d)
           }
         }
       }
@@ -50,17 +49,15 @@ extension Reference {
           let denominator = exponentials.reduce(0, +)
           let p = exponentials.map { $0 / denominator }
           let dp = p.indices.map { j in
-            (0..<d).reduce(0) { $0 + dy.values[row + $1] * v.values[(b * keys + j) * width + head * d + $1] }
+            dot(dy.values, row, v.values, (b * keys + j) * width + head * d, count: d)
           }
           let mean = zip(p, dp).reduce(0) { $0 + $1.0 * $1.1 }
           for j in p.indices {
             let column = (b * keys + j) * width + head * d
             let ds = p[j] * (dp[j] - mean)
-            for c in 0..<d {
-              dq.values[row + c] += scale * ds * k.values[column + c]
-              dk.values[column + c] += scale * ds * q.values[row + c]
-              dv.values[column + c] += p[j] * dy.values[row + c]
-            }
+            addProduct(scale * ds, k.values, column, to: &dq.values, row, count: d)
+            addProduct(scale * ds, q.values, row, to: &dk.values, column, count: d)
+            addProduct(p[j], dy.values, row, to: &dv.values, column, count: d)
           }
         }
       }
@@ -75,10 +72,8 @@ extension Reference {
     let (queries, keys) = (q.shape[1], k.shape[1])
     let (width, d) = (op.heads * op.headDimension, op.headDimension)
     return (0..<(op.isCausal ? i + 1 : keys)).map { j in
-      var sum = 0.0
-      for c in 0..<d {
-        sum += q.values[(b * queries + i) * width + head * d + c] * k.values[(b * keys + j) * width + head * d + c]
-      }
+      let sum = dot(
+        q.values, (b * queries + i) * width + head * d, k.values, (b * keys + j) * width + head * d, count: d)
       return sum / Double(d).squareRoot()
     }
   }

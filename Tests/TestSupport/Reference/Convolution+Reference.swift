@@ -16,6 +16,7 @@ extension Reference {
   ) -> ReferenceTensor {
     let (batch, height, width) = (x.shape[0], x.shape[1], x.shape[2])
     let (rows, columns) = outputSize(op, height: height, width: width)
+    let taps = op.kernel * op.kernel
     var y = ReferenceTensor(zeros: [batch, rows, columns, op.outputs])
     for n in 0..<batch {
       for p in 0..<rows {
@@ -27,9 +28,9 @@ extension Reference {
                 let (h, w) = (p * op.stride + s - op.leadingPadding, q * op.stride + t - op.leadingPadding)
                 guard h >= 0, h < height, w >= 0, w < width else { continue }
                 let pixel = ((n * height + h) * width + w) * op.inputs
-                for i in 0..<op.inputs {
-                  sum += x.values[pixel + i] * weight.values[((o * op.inputs + i) * op.kernel + s) * op.kernel + t]
-                }
+                sum += dot(
+                  x.values, pixel, weight.values, o * op.inputs * taps + s * op.kernel + t, stride: taps,
+                  count: op.inputs)
               }
             }
             if case .channels(let channels) = addend { sum += channels.values[n * op.outputs + o] }
@@ -49,6 +50,7 @@ extension Reference {
   ) -> ReferenceTensor {
     let (batch, height, width) = (inputShape[0], inputShape[1], inputShape[2])
     let (rows, columns) = (dy.shape[1], dy.shape[2])
+    let taps = op.kernel * op.kernel
     var dx = ReferenceTensor(zeros: inputShape)
     for n in 0..<batch {
       for p in 0..<rows {
@@ -60,9 +62,9 @@ extension Reference {
                 let (h, w) = (p * op.stride + s - op.leadingPadding, q * op.stride + t - op.leadingPadding)
                 guard h >= 0, h < height, w >= 0, w < width else { continue }
                 let pixel = ((n * height + h) * width + w) * op.inputs
-                for i in 0..<op.inputs {
-                  dx.values[pixel + i] += d * weight.values[((o * op.inputs + i) * op.kernel + s) * op.kernel + t]
-                }
+                addProduct(
+                  d, weight.values, o * op.inputs * taps + s * op.kernel + t, stride: taps, to: &dx.values, pixel,
+                  count: op.inputs)
               }
             }
           }

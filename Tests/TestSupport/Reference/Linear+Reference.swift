@@ -10,8 +10,8 @@ extension Reference {
     var y = ReferenceTensor(zeros: x.shape.withChannels(op.outputs))
     for r in 0..<x.shape.rows {
       for o in 0..<op.outputs {
-        var sum = bias?.values[o] ?? 0
-        for i in 0..<op.inputs { sum += x.values[r * op.inputs + i] * weight.values[o * op.inputs + i] }
+        let product = dot(x.values, r * op.inputs, weight.values, o * op.inputs, count: op.inputs)
+        let sum = product + (bias?.values[o] ?? 0)
         y.values[r * op.outputs + o] = op.activation.map { value($0, sum) } ?? sum
       }
     }
@@ -26,7 +26,7 @@ extension Reference {
     for r in 0..<dy.shape.rows {
       for o in 0..<op.outputs {
         let d = dy.values[r * op.outputs + o]
-        for i in 0..<op.inputs { dx.values[r * op.inputs + i] += d * weight.values[o * op.inputs + i] }
+        addProduct(d, weight.values, o * op.inputs, to: &dx.values, r * op.inputs, count: op.inputs)
       }
     }
     return dx + addend

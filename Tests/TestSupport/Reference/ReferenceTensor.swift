@@ -31,3 +31,40 @@ public struct ReferenceTensor: Sendable {
 /// These loops are what backends are held against. They share nothing with them: no layout, no tiling, no packing, no
 /// trick for memory or speed. `ReferenceTests` holds the loops themselves against numbers from PyTorch.
 public enum Reference {}
+
+/// `sum_i a[first + i] b[second + i stride]` over `count` terms.
+///
+/// With `addProduct` the only loop that isn't written out in place: pointers keep a debug build's sums to nanoseconds a term.
+func dot(_ a: [Double], _ first: Int, _ b: [Double], _ second: Int, stride: Int = 1, count: Int) -> Double {
+  guard count > 0 else { return 0 }
+  precondition(first + count <= a.count && second + (count - 1) * stride < b.count)
+  return a.withUnsafeBufferPointer { a in
+    b.withUnsafeBufferPointer { b in
+      guard let x = a.baseAddress, let y = b.baseAddress else { return 0 }
+      var (sum, i) = (0.0, 0)
+      while i < count {
+        sum += x[first + i] * y[second + i * stride]
+        i += 1
+      }
+      return sum
+    }
+  }
+}
+
+/// `a[first + i] += factor b[second + i stride]` for `count` elements.
+func addProduct(
+  _ factor: Double, _ b: [Double], _ second: Int, stride: Int = 1, to a: inout [Double], _ first: Int, count: Int
+) {
+  guard count > 0 else { return }
+  precondition(first + count <= a.count && second + (count - 1) * stride < b.count)
+  a.withUnsafeMutableBufferPointer { a in
+    b.withUnsafeBufferPointer { b in
+      guard let x = a.baseAddress, let y = b.baseAddress else { return }
+      var i = 0
+      while i < count {
+        x[first + i] += factor * y[second + i * stride]
+        i += 1
+      }
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import CImageCodecs
+import Foundation
+import Tensors
+
+extension Picture {
+  /// The most pixels a file may claim: what a 100-megapixel camera makes, 300 MB here.
+  public static let pixelLimit = 110_000_000
+
+  /// The largest file that is read at all.
+  static let fileLimit = 512 << 20
+
+  /// Decodes a PNG, JPEG or WebP file's bytes, as the bytes themselves say what they are, and turns the picture the way up that its
+  /// EXIF data asks for.
+  ///
+  /// Alpha is dropped, as Pillow's `convert("RGB")` and so PyTorch trainers do. Throws with kind `badData`; the message says why
+  /// and begins with no file name.
+  public init(decoding data: Data) throws(UserError) {
+    var decoded = image_codecs_picture()
+    let done = data.withUnsafeBytes { bytes in
+      image_codecs_decode(
+        bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, Picture.pixelLimit, &decoded)
+    }
+    guard done == 1 else {
+      let message = withUnsafeBytes(of: decoded.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+      throw UserError(.badData, message)
+    }
+    defer { image_codecs_free(&decoded) }
+    let (width, height) = (Int(decoded.width), Int(decoded.height))
+    let picture = Picture(
+      width: width, height: height,
+      pixels: Array(UnsafeBufferPointer(start: decoded.pixels, count: width * height * 3)))
+    let exif = UnsafeBufferPointer(start: decoded.exif, count: decoded.exif == nil ? 0 : decoded.exif_length)
+    self = picture.oriented(Orientation(exif: Array(exif)))
+  }
+
+  /// Reads and decodes a file. Throws with kind `noInput` when it can't be read and `badData` when it is no sound picture.
+  public init(contentsOf url: URL) throws(UserError) {
+    let data: Data
+    do {
+      let information = try FileManager.default.attributesOfItem(atPath: url.resolvingSymlinksInPath().path)
+      // A pipe would never end, and a folder has no bytes.
+      guard information[.type] as? FileAttributeType == .typeRegular else {
+        throw UserError(.noInput, "\(url.path): not a file; name a picture")
+      }
+      guard (information[.size] as? Int ?? 0) <= Picture.fileLimit else {
+        throw UserError(.badData, "\(url.path): larger than a picture can be")
+      }
+      data = try Data(contentsOf: url)
+    } catch let error as UserError {
+      throw error
+    } catch {
+      let code = (error as? CocoaError)?.code
+      let reason = code == .fileReadNoSuchFile || code == .fileNoSuchFile ? "no such file" : "can't be read"
+      throw UserError(.noInput, "\(url.path): \(reason); check the path and its permissions")
+    }
+    do throws(UserError) {
+      try self.init(decoding: data)
+    } catch {
+      throw UserError(error.kind, "\(url.path): \(error.message)")
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import CImageCodecs
+import Foundation
+import Tensors
+
+/// The pictures of a folder, in the order of their names.
+public struct PictureFolder<Element> {
+  /// What was made of each picture.
+  public let pictures: [(url: URL, value: Element)]
+  /// What lies in the folder and was passed over, with the reason in a few words, in the order of the names.
+  public let skipped: [(name: String, reason: String)]
+
+  /// Reads every PNG, JPEG and WebP picture directly in a folder, whatever its name ends in, and keeps what `transform` makes of it.
+  ///
+  /// Throws with kind `noInput` when there is no such folder or no picture in it, and `badData` when there are some and none can be
+  /// read.
+  public init(_ folder: URL, _ transform: (Picture) throws(UserError) -> Element) throws(UserError) {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder) else {
+      throw UserError(.noInput, "\(folder.path): no such folder; name a folder of pictures")
+    }
+    guard isFolder.boolValue else {
+      throw UserError(.noInput, "\(folder.path): a file; name the folder that the pictures are in")
+    }
+    guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {
+      throw UserError(.noInput, "\(folder.path): can't be read; check its permissions")
+    }
+    var pictures: [(url: URL, value: Element)] = []
+    var skipped: [(name: String, reason: String)] = []
+    var unreadable: [String] = []
+    for name in names.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
+      let url = folder.appendingPathComponent(name)
+      if name.hasPrefix(".") {
+        skipped.append((name, "hidden"))
+        continue
+      }
+      if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
+        skipped.append((name, "a folder"))
+        continue
+      }
+      let picture: Picture
+      do throws(UserError) {
+        picture = try Picture(contentsOf: url)
+      } catch {
+        // What could not be read at all is judged by its name: looking into a pipe would never end.
+        let isPicture = error.kind == .badData && beginsAsPicture(url)
+        if isPicture || pictureEndings.contains(url.pathExtension.lowercased()) { unreadable.append(name) }
+        let prefix = "\(url.path): "
+        let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
+        skipped.append((name, message))
+        continue
+      }
+      pictures.append((url, try transform(picture)))
+    }
+    guard !pictures.isEmpty else {
+      if let first = unreadable.first {
+        let reason = skipped.first { $0.name == first }?.reason ?? "damaged"
+        throw UserError(
+          .badData, "\(folder.path): none of its pictures can be read (\(first): \(reason)); save them again")
+      }
+      throw UserError(.noInput, "\(folder.path): no PNG, JPEG or WebP picture in it; name a folder of pictures")
+    }
+    self.pictures = pictures
+    self.skipped = skipped
+  }
+}
+
+extension PictureFolder where Element == Picture {
+  /// Reads every picture as it is.
+  public init(_ folder: URL) throws(UserError) {
+    try self.init(folder) { (picture) throws(UserError) in picture }
+  }
+}
+
+extension PictureFolder: Sendable where Element: Sendable {}
+
+/// What the names of pictures end in.
+private let pictureEndings: Set<String> = ["png", "jpg", "jpeg", "webp"]
+
+/// Whether a file begins as a picture does.
+private func beginsAsPicture(_ url: URL) -> Bool {
+  guard let handle = try? FileHandle(forReadingFrom: url), let start = try? handle.read(upToCount: 12) else {
+    return false
+  }
+  return start.withUnsafeBytes {
+    image_codecs_detect($0.baseAddress?.assumingMemoryBound(to: UInt8.self), $0.count) != IMAGE_CODECS_UNKNOWN
+  }
+}

@@ -1,0 +1,92 @@
+import Foundation
+import Images
+import Tensors
+import Testing
+
+@Suite struct DecodingTests {
+  @Test(arguments: Pictures.names + Pictures.turned) func decodesAsPillowDoes(name: String) throws {
+    let picture = try Picture(contentsOf: Pictures.url(name))
+    let expected = try Pictures.expected(name)
+    #expect(picture.width == expected.width && picture.height == expected.height)
+    let worst = zip(picture.pixels, expected.pixels).map { abs(Int($0) - Int($1)) }.max()
+    #expect(worst == 0)
+  }
+
+  /// JPEG's decoder would fill what is missing with grey; PNG's and WebP's could stop anywhere.
+  @Test(arguments: Pictures.names + Pictures.turned.prefix(1)) func refusesAFileThatIsCutShort(name: String) throws {
+    let whole = try Pictures.data(name)
+    // JPEG ends with a marker of two bytes that libjpeg itself replaces when only that is missing, WebP may with a byte of padding.
+    let margin = name.hasSuffix(".png") ? 1 : 3
+    for length in stride(from: 0, through: whole.count - margin, by: max(1, whole.count / 97)) + [whole.count - margin] {
+      let error = userError { _ = try Picture(decoding: whole.prefix(length)) }
+      #expect(error?.kind == .badData, "\(length) of \(whole.count) bytes")
+    }
+  }
+
+  @Test func saysWhatIsWrong() throws {
+    #expect(userError { _ = try Picture(decoding: Data("hello".utf8)) }?.message == "not a PNG, JPEG or WebP picture")
+    #expect(userError { _ = try Picture(decoding: Data()) }?.kind == .badData)
+    let missing = userError { _ = try Picture(contentsOf: Pictures.url("nowhere.png")) }
+    #expect(missing?.kind == .noInput)
+    #expect(missing?.message.contains("nowhere.png") == true)
+    #expect(userError { _ = try Picture(contentsOf: Pictures.url("")) }?.kind == .noInput)
+    #expect(userError { _ = try Picture(contentsOf: URL(fileURLWithPath: "/dev/zero")) }?.kind == .noInput)
+  }
+
+  /// A few bytes that claim thirty thousand million pixels; PNG's checksum is right, so only the limit stops it.
+  @Test func refusesASizeBeyondTheLimit() throws {
+    var png = try Pictures.data("rgb.png")
+    png.replaceSubrange(16..<24, with: [0, 2, 0, 0, 0, 4, 0, 0])
+    png.replaceSubrange(29..<33, with: checksum(png[12..<29]))
+    #expect(userError { _ = try Picture(decoding: png) }?.message.contains("limit") == true)
+    var jpeg = try Pictures.data("rgb.jpg")
+    let frame = try #require(jpeg.firstRange(of: [0xFF, 0xC0]))
+    jpeg.replaceSubrange(frame.lowerBound + 5..<frame.lowerBound + 9, with: [0xFF, 0xDC, 0xFF, 0xDC])
+    #expect(userError { _ = try Picture(decoding: jpeg) }?.message.contains("limit") == true)
+  }
+
+  /// Wrong bytes anywhere end in a picture or in a `UserError`.
+  @Test(arguments: Pictures.names + ["turned-6.jpg"]) func survivesDamage(name: String) throws {
+    let whole = try Pictures.data(name)
+    let seed = UInt64(name.utf8.reduce(0) { $0 * 31 % 65521 + UInt64($1) })
+    for trial in 0..<200 {
+      let random = Philox(seed: seed, stream: 1, step: UInt32(trial))
+      var damaged = whole
+      for flip in 0...random.integer(below: 3, at: 0) {
+        let place = random.integer(below: damaged.count, at: 2 * flip + 1)
+        damaged[place] = UInt8(random.integer(below: 256, at: 2 * flip + 2))
+      }
+      if name.hasSuffix(".png"), trial % 2 == 0 { damaged = withChecksums(damaged) }
+      do {
+        let picture = try Picture(decoding: damaged)
+        #expect(picture.pixels.count == picture.width * picture.height * 3)
+      } catch {
+        #expect(error.kind == .badData)
+      }
+    }
+  }
+
+  /// The same bytes with every chunk's checksum made right, so that damage reaches what lies behind it.
+  private func withChecksums(_ png: Data) -> Data {
+    var png = png
+    var position = 8
+    while position + 12 <= png.count {
+      let length = png[position..<position + 4].reduce(0) { $0 << 8 | Int($1) }
+      guard position + 12 + length <= png.count else { break }
+      let end = position + 8 + length
+      png.replaceSubrange(end..<end + 4, with: checksum(png[position + 4..<end]))
+      position = end + 4
+    }
+    return png
+  }
+
+  /// CRC-32 as PNG's specification defines it, highest byte first.
+  private func checksum(_ bytes: Data) -> [UInt8] {
+    var crc = UInt32.max
+    for byte in bytes {
+      crc ^= UInt32(byte)
+      for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0xEDB8_8320 : crc >> 1 }
+    }
+    return (0..<4).map { UInt8(truncatingIfNeeded: ~crc >> UInt32(24 - 8 * $0)) }
+  }
+}

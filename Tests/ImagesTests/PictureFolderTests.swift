@@ -1,0 +1,72 @@
+import Foundation
+import Images
+import Tensors
+import Testing
+
+@Suite struct PictureFolderTests {
+  private func copy(_ name: String, to folder: URL, as copy: String) throws {
+    try FileManager.default.copyItem(at: Pictures.url(name), to: folder.appendingPathComponent(copy))
+  }
+
+  @Test func readsByContentAndSortsByName() throws {
+    try withFolder { folder in
+      try copy("rgb.png", to: folder, as: "b.jpg")
+      try copy("rgb.jpg", to: folder, as: "a")
+      try copy("lossless.webp", to: folder, as: "C.WEBP")
+      let read = try PictureFolder(folder)
+      #expect(read.pictures.map(\.url.lastPathComponent) == ["C.WEBP", "a", "b.jpg"])
+      #expect(try read.pictures[2].value == Pictures.expected("rgb.png"))
+      #expect(read.skipped.isEmpty)
+      #expect(try PictureFolder(folder) { $0.width }.pictures.map(\.value) == [23, 23, 23])
+    }
+  }
+
+  @Test func saysWhatItPassesOver() throws {
+    try withFolder { folder in
+      try copy("rgb.png", to: folder, as: "1.png")
+      try Data("{}".utf8).write(to: folder.appendingPathComponent("concept.json"))
+      try Data().write(to: folder.appendingPathComponent(".DS_Store"))
+      try Pictures.data("rgb.jpg").prefix(300).write(to: folder.appendingPathComponent("2.jpg"))
+      try FileManager.default.createDirectory(
+        at: folder.appendingPathComponent("more"), withIntermediateDirectories: true)
+      try FileManager.default.createSymbolicLink(
+        at: folder.appendingPathComponent("lost.png"), withDestinationURL: folder.appendingPathComponent("gone"))
+      try #require(mkfifo(folder.appendingPathComponent("pipe.png").path, 0o600) == 0)
+      let read = try PictureFolder(folder)
+      #expect(read.pictures.count == 1)
+      #expect(read.skipped.map(\.name) == [".DS_Store", "2.jpg", "concept.json", "lost.png", "more", "pipe.png"])
+      #expect(read.skipped[0].reason == "hidden" && read.skipped[4].reason == "a folder")
+      #expect(read.skipped[2].reason == "not a PNG, JPEG or WebP picture")
+      #expect(read.skipped.allSatisfy { !$0.reason.isEmpty && !$0.reason.contains("\n") && !$0.reason.contains("/") })
+    }
+  }
+
+  @Test func tellsNoFolderFromNoPictureFromNoneThatCanBeRead() throws {
+    try withFolder { folder in
+      #expect(userError { _ = try PictureFolder(folder.appendingPathComponent("nowhere")) }?.kind == .noInput)
+      #expect(userError { _ = try PictureFolder(Pictures.url("rgb.png")) }?.kind == .noInput)
+      #expect(userError { _ = try PictureFolder(folder) }?.kind == .noInput)
+      try Data("notes".utf8).write(to: folder.appendingPathComponent("notes.txt"))
+      #expect(userError { _ = try PictureFolder(folder) }?.kind == .noInput)
+      try copy("rgb.png", to: folder, as: ".hidden.png")
+      #expect(userError { _ = try PictureFolder(folder) }?.kind == .noInput)
+      try Pictures.data("rgb.jpg").prefix(300).write(to: folder.appendingPathComponent("cut"))
+      #expect(userError { _ = try PictureFolder(folder) }?.kind == .badData)
+      try FileManager.default.removeItem(at: folder.appendingPathComponent("cut"))
+      try Data().write(to: folder.appendingPathComponent("empty.png"))
+      let unreadable = userError { _ = try PictureFolder(folder) }
+      #expect(unreadable?.kind == .badData)
+      #expect(unreadable?.message.contains("empty.png") == true)
+    }
+  }
+
+  @Test func passesOnWhatTheCallerThrows() throws {
+    try withFolder { folder in
+      try copy("rgb.png", to: folder, as: "1.png")
+      let error = userError {
+        _ = try PictureFolder<Int>(folder) { (_) throws(UserError) in throw UserError(.inputOutput, "enough") }
+      }
+      #expect(error?.kind == .inputOutput)
+    }
+  }
+}

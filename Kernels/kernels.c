@@ -44,6 +44,40 @@ static const char embedding_adamw[] = {
 #embed "Embedding/adamw.cl"
 };
 
+static const char matmul_tile_gpu[] = {
+#embed "Matmul/tile_gpu.cl"
+};
+static const char matmul_tile_cpu[] = {
+#embed "Matmul/tile_cpu.cl"
+};
+static const char matmul_block_cpu[] = {
+#embed "Matmul/block_cpu.cl"
+};
+static const char matmul_gpu[] = {
+#embed "Matmul/matmul_gpu.cl"
+};
+static const char matmul_cpu[] = {
+#embed "Matmul/matmul_cpu.cl"
+};
+static const char matmul_pack_weights[] = {
+#embed "Matmul/pack_weights.cl"
+};
+static const char convolution_gpu[] = {
+#embed "Convolution/convolution_gpu.cl"
+};
+static const char convolution_cpu[] = {
+#embed "Convolution/convolution_cpu.cl"
+};
+static const char attention_rows[] = {
+#embed "Attention/attention_rows.cl"
+};
+static const char attention_gpu[] = {
+#embed "Attention/attention_gpu.cl"
+};
+static const char attention_cpu[] = {
+#embed "Attention/attention_cpu.cl"
+};
+
 #define SOURCE(name, text) {name, text, sizeof text}
 
 static const KernelSource sources[] = {
@@ -61,6 +95,17 @@ static const KernelSource sources[] = {
     SOURCE("Normalization/layer_norm.cl", normalization_layer_norm),
     SOURCE("Embedding/token_embedding.cl", embedding_token_embedding),
     SOURCE("Embedding/adamw.cl", embedding_adamw),
+    SOURCE("Matmul/tile_gpu.cl", matmul_tile_gpu),
+    SOURCE("Matmul/tile_cpu.cl", matmul_tile_cpu),
+    SOURCE("Matmul/block_cpu.cl", matmul_block_cpu),
+    SOURCE("Matmul/matmul_gpu.cl", matmul_gpu),
+    SOURCE("Matmul/matmul_cpu.cl", matmul_cpu),
+    SOURCE("Matmul/pack_weights.cl", matmul_pack_weights),
+    SOURCE("Convolution/convolution_gpu.cl", convolution_gpu),
+    SOURCE("Convolution/convolution_cpu.cl", convolution_cpu),
+    SOURCE("Attention/attention_rows.cl", attention_rows),
+    SOURCE("Attention/attention_gpu.cl", attention_gpu),
+    SOURCE("Attention/attention_cpu.cl", attention_cpu),
 };
 
 KernelSource kernel_source_at(size_t index) {

@@ -46,11 +46,20 @@ static inline ushort8 float8_to_bfloat8(float8 value) {
 
 #pragma OPENCL EXTENSION cl_khr_fp16 : enable
 static inline float half_to_float(ushort bits) { return (float)as_half(bits); }
-static inline float4 half4_to_float4(ushort4 bits) { return convert_float4(as_half4(bits)); }
-static inline float8 half8_to_float8(ushort8 bits) { return convert_float8(as_half8(bits)); }
 static inline ushort float_to_half(float value) { return as_ushort((half)value); }
-static inline ushort4 float4_to_half4(float4 value) { return as_ushort4(convert_half4(value)); }
-static inline ushort8 float8_to_half8(float8 value) { return as_ushort8(convert_half8(value)); }
+// Number by number: the conversions of vectors of half are what such a library lacks most often.
+static inline float4 half4_to_float4(ushort4 bits) {
+  return (float4)(half_to_float(bits.s0), half_to_float(bits.s1), half_to_float(bits.s2), half_to_float(bits.s3));
+}
+static inline float8 half8_to_float8(ushort8 bits) {
+  return (float8)(half4_to_float4(bits.lo), half4_to_float4(bits.hi));
+}
+static inline ushort4 float4_to_half4(float4 value) {
+  return (ushort4)(float_to_half(value.s0), float_to_half(value.s1), float_to_half(value.s2), float_to_half(value.s3));
+}
+static inline ushort8 float8_to_half8(float8 value) {
+  return (ushort8)(float4_to_half4(value.lo), float4_to_half4(value.hi));
+}
 
 #else
 

@@ -45,7 +45,7 @@ struct ProgramSource: Sendable, Hashable {
   /// The program of a kernel family over one storage type. `#line` lets build logs name file and line.
   init<Parameters: KernelParameters>(_ parameters: Parameters, storage: ElementType) throws(OperationError) {
     var text = ""
-    for name in EmbeddedSources.common + [Parameters.source] {
+    for name in EmbeddedSources.common + Parameters.sharedSources + [Parameters.source] {
       text += "#line 1 \"\(name)\"\n" + (try EmbeddedSources.text(name)) + "\n"
     }
     name = "\(Parameters.source) (\(storage.rawValue))"

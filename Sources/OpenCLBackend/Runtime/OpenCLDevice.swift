@@ -31,6 +31,8 @@ public struct OpenCLDevice: Sendable, Hashable, Codable {
   public let hasHalfArithmetic: Bool
   /// Floats the device likes to take at once.
   public let preferredVectorWidth: Int
+  /// Floats of a vector register.
+  public let nativeVectorWidth: Int
 
   enum CodingKeys: String, CodingKey {
     case platformIndex = "platform_index"
@@ -44,6 +46,7 @@ public struct OpenCLDevice: Sendable, Hashable, Codable {
     case maxAllocation = "max_allocation_bytes"
     case hasHalfArithmetic = "fp16"
     case preferredVectorWidth = "preferred_vector_width"
+    case nativeVectorWidth = "native_vector_width"
   }
 
   /// The word that names the device on the command line: `opencl:P.D`.
@@ -155,6 +158,7 @@ extension OpenCLDevice {
     globalMemory = try number(CL_DEVICE_GLOBAL_MEM_SIZE, cl_ulong.self)
     maxAllocation = try number(CL_DEVICE_MAX_MEM_ALLOC_SIZE, cl_ulong.self)
     preferredVectorWidth = try number(CL_DEVICE_PREFERRED_VECTOR_WIDTH_FLOAT, cl_uint.self)
+    nativeVectorWidth = try number(CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, cl_uint.self)
     hasHalfArithmetic = try words(CL_DEVICE_EXTENSIONS).split(separator: " ").contains("cl_khr_fp16")
   }
 }

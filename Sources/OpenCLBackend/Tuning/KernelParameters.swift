@@ -8,11 +8,18 @@ protocol KernelParameters: Sendable, Hashable {
   /// The family's source, such as `Normalization/group_norm.cl`.
   static var source: String { get }
 
+  /// Sources that it shares with other families: they come before it, in this order.
+  static var sharedSources: [String] { get }
+
   /// Names and values, as the source's `#ifndef` defaults name them.
   var defines: [KernelDefine] { get }
 
   /// Throws unless the parameters fit each other and the device.
   func check(_ limits: DeviceLimits) throws(OperationError)
+}
+
+extension KernelParameters {
+  static var sharedSources: [String] { [] }
 }
 
 struct KernelDefine: Sendable, Hashable, CustomStringConvertible {

@@ -1,0 +1,59 @@
+// The loops round the register tile for matmul and convolution (CPU form; needs storage.cl, tile_cpu.cl).
+//
+// An item makes BLOCK_ROWS x BLOCK_COLUMNS numbers of the result, in steps of at most BLOCK_DEPTH along the sum. A step's rows
+// of x are read once, to floats, and stay in the second cache; a step of one weight panel stays in the first; the sums live in
+// `c` between steps. Weights are packed in panels [outputs / TILE_COLUMNS][sum][TILE_COLUMNS], zeros where outputs end.
+
+#ifndef BLOCK_ROWS
+#define BLOCK_ROWS 96 // rows an item makes: a multiple of TILE_ROWS
+#endif
+#ifndef BLOCK_PANELS
+#define BLOCK_PANELS 4 // panels an item makes
+#endif
+#ifndef BLOCK_DEPTH
+#define BLOCK_DEPTH 320 // numbers of a row of x held at a time
+#endif
+#define BLOCK_COLUMNS (BLOCK_PANELS * TILE_COLUMNS)
+
+// c += a times `depth` rows of `panels` panels that start at w and lie panelStride numbers apart; `unpacked` is room for one.
+static inline void block_product(float *c, const float *a, __global const storage_t *w, const size_t panelStride,
+                          const int rows, const int panels, const int depth, const int accumulate, float *unpacked) {
+  for (int panel = 0; panel < panels; ++panel, w += panelStride) {
+#if STORAGE == 32
+    for (int r = 0; r < rows; r += TILE_ROWS)
+      tile_product_global(c + r * BLOCK_COLUMNS + panel * TILE_COLUMNS, BLOCK_COLUMNS, a + r * BLOCK_DEPTH, BLOCK_DEPTH,
+                          w, TILE_COLUMNS, depth, accumulate);
+#else
+    read_row(unpacked, w, depth * TILE_COLUMNS);
+    for (int r = 0; r < rows; r += TILE_ROWS)
+      tile_product(c + r * BLOCK_COLUMNS + panel * TILE_COLUMNS, BLOCK_COLUMNS, a + r * BLOCK_DEPTH, BLOCK_DEPTH,
+                   unpacked, TILE_COLUMNS, depth, accumulate);
+#endif
+  }
+}
+
+// The length of the steps that `total` falls into: as even as can be, none over BLOCK_DEPTH.
+static inline int step_depth(const int total) {
+  const int steps = (total + BLOCK_DEPTH - 1) / BLOCK_DEPTH;
+  return (total + steps - 1) / steps;
+}
+
+// One row of the result: y = activation(c + bias) + addend over `count` columns; bias and addend may be absent.
+static inline void write_block_row(__global storage_t *y, const float *c, __global const float *bias, const int hasBias,
+                            __global const storage_t *addend, const int hasAddend, const int count) {
+  int n = 0;
+  for (; n + 8 <= count; n += 8) {
+    float8 value = vload8(0, c + n);
+    if (hasBias) value += vload8(0, bias + n);
+    value = ACTIVATE(value);
+    if (hasAddend) value += unpack8(vload8(0, addend + n));
+    vstore8(pack8(value), 0, y + n);
+  }
+  for (; n < count; ++n) {
+    float value = c[n];
+    if (hasBias) value += bias[n];
+    value = ACTIVATE(value);
+    if (hasAddend) value += LOAD(addend, n);
+    STORE(y, n, value);
+  }
+}

@@ -1,0 +1,95 @@
+import Operators
+import Tensors
+
+/// `Matmul/matmul_gpu.cl`.
+struct LinearGroupParameters: KernelParameters {
+  static let source = "Matmul/matmul_gpu.cl"
+  static let sharedSources = ["Matmul/tile_gpu.cl"]
+  let tile: GroupTile
+  let activation: Activation?
+
+  var defines: [KernelDefine] { tile.defines + [Activation.define(activation)] }
+  func check(_ limits: DeviceLimits) throws(OperationError) { try tile.check("linear", limits) }
+}
+
+/// `Matmul/matmul_cpu.cl`.
+struct LinearBlockParameters: KernelParameters {
+  static let source = "Matmul/matmul_cpu.cl"
+  static let sharedSources = ["Matmul/tile_cpu.cl", "Matmul/block_cpu.cl"]
+  let block: BlockTile
+  let activation: Activation?
+
+  var defines: [KernelDefine] { block.defines + [Activation.define(activation)] }
+  func check(_ limits: DeviceLimits) throws(OperationError) { try block.check("linear") }
+}
+
+extension OpenCLBackend: MatmulBackend {
+  public typealias LinearWeights = PackedWeights
+
+  public func pack(_ op: Linear, weight: HostTensor, bias: HostTensor?, for directions: Directions)
+    throws(OperationError) -> PackedWeights
+  {
+    try packWeights(
+      "Linear.pack", weight, outputs: op.outputs, inputs: op.inputs, taps: 1, bias: bias, for: directions)
+  }
+
+  public func forward(
+    _ op: Linear, _ x: Tensor<OpenCLBuffer>, weights: PackedWeights, residual: Tensor<OpenCLBuffer>?
+  ) throws(OperationError) -> Tensor<OpenCLBuffer> {
+    try linearProduct(op, x, weights, .forward, shape: op.outputShape(x.shape), adding: residual)
+  }
+
+  public func backwardInput(
+    _ op: Linear, _ dy: Tensor<OpenCLBuffer>, weights: PackedWeights, adding addend: Tensor<OpenCLBuffer>?
+  ) throws(OperationError) -> Tensor<OpenCLBuffer> {
+    try requireBackward(op, packedFor: weights.directions)
+    return try linearProduct(op, dy, weights, .backward, shape: op.inputShape(dy.shape), adding: addend)
+  }
+
+  /// Either direction: a result of `shape` from `x`.
+  func linearProduct(
+    _ op: Linear, _ x: Tensor<OpenCLBuffer>, _ weights: PackedWeights, _ direction: Directions, shape: Shape,
+    adding addend: Tensor<OpenCLBuffer>?
+  ) throws(OperationError) -> Tensor<OpenCLBuffer> {
+    let name = direction == .forward ? "Linear.forward" : "Linear.backwardInput"
+    try requirePrecision(x, name)
+    if let addend {
+      try requirePrecision(addend, name)
+      guard addend.shape.count == shape.count else {
+        throw OperationError(.invalidShape, name, "an addend of \(addend.shape) to a result of \(shape)")
+      }
+    }
+    let packed = try weights.copy(for: direction, name)
+    let y = try allocate(shape, precision)
+    let rows = shape.rows
+    guard shape.count > 0 else { return y }
+    // A kernel takes a buffer for every pointer; those it is told not to read may be any.
+    let bias = direction == .forward ? weights.bias : nil
+    let addendBuffer = addend?.storage ?? x.storage
+    let hasAddend = addend == nil ? 0 : 1
+
+    if kernelForm == .gpu {
+      let tile = GroupTile.choose(rows: rows, columns: shape.channels, device: device)
+      let parameters = LinearGroupParameters(tile: tile, activation: op.activation)
+      let size = WorkSize(groups: tile.groups(rows: rows, columns: shape.channels), local: [tile.items, 1])
+      if direction == .forward {
+        try run(
+          "linear_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage, addendBuffer, rows,
+          op.inputs, op.outputs, bias == nil ? 0 : 1, hasAddend)
+      } else {
+        try run(
+          "linear_backward_input", parameters, storage: precision, size, y, x, packed, addendBuffer, rows, op.inputs,
+          op.outputs, hasAddend)
+      }
+    } else {
+      let block = BlockTile(device)
+      let blockRows = block.blockRows(rows: rows, columns: shape.channels, device: device)
+      let groups = [(shape.channels + block.columns - 1) / block.columns, (rows + blockRows - 1) / blockRows]
+      try run(
+        "linear", LinearBlockParameters(block: block, activation: op.activation), storage: precision,
+        WorkSize(groups: groups, local: [1, 1]), y, x, packed, bias ?? packed.storage, addendBuffer, rows,
+        x.shape.channels, shape.channels, blockRows, bias == nil ? 0 : 1, hasAddend)
+    }
+    return y
+  }
+}

@@ -1,0 +1,108 @@
+import Foundation
+import ModelFiles
+import Tensors
+import TestSupport
+import Testing
+
+@testable import StableDiffusion
+
+@Suite struct ConfigurationTests {
+  private func unet(_ json: String) throws -> UNetConfiguration {
+    try JSONDecoder().decode(UNetConfiguration.self, from: Data(json.utf8))
+  }
+
+  /// The settings are those of stable-diffusion-v1-5's unet/config.json.
+  @Test func stableDiffusion1IsWhatItsFileSays() throws {
+    let file = """
+      {"act_fn": "silu", "attention_head_dim": 8, "block_out_channels": [320, 640, 1280, 1280],
+       "center_input_sample": false, "cross_attention_dim": 768, "down_block_types": ["CrossAttnDownBlock2D",
+       "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"], "downsample_padding": 1, "flip_sin_to_cos": true, "freq_shift": 0,
+       "in_channels": 4, "layers_per_block": 2, "mid_block_scale_factor": 1, "norm_eps": 1e-05, "norm_num_groups": 32,
+       "out_channels": 4, "sample_size": 64, "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D",
+       "CrossAttnUpBlock2D"]}
+      """
+    #expect(try unet(file) == ModelShape.sd15.unet)
+  }
+
+  /// The settings are those of stable-diffusion-2-1's unet/config.json.
+  @Test func stableDiffusion2IsWhatItsFileSays() throws {
+    let file = """
+      {"act_fn": "silu", "attention_head_dim": [5, 10, 20, 20], "block_out_channels": [320, 640, 1280, 1280],
+       "center_input_sample": false, "cross_attention_dim": 1024, "down_block_types": ["CrossAttnDownBlock2D",
+       "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"], "downsample_padding": 1,
+       "dual_cross_attention": false, "flip_sin_to_cos": true, "freq_shift": 0, "in_channels": 4, "layers_per_block": 2,
+       "mid_block_scale_factor": 1, "norm_eps": 1e-05, "norm_num_groups": 32, "num_class_embeds": null,
+       "only_cross_attention": false, "out_channels": 4, "sample_size": 96, "up_block_types": ["UpBlock2D",
+       "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"], "use_linear_projection": true,
+       "upcast_attention": true}
+      """
+    #expect(try unet(file) == ModelShape.sd21.unet)
+  }
+
+  @Test func theBuiltInShapeIsTheBuiltInModels() throws {
+    let folder = try ModelFolder(
+      Fixtures.folder.deletingLastPathComponent().deletingLastPathComponent()
+        .appendingPathComponent("Sources/DemoModel/Resources/model"))
+    let demo = ModelShape.demo
+    #expect(try folder.configuration("text_encoder", as: CLIPTextConfiguration.self) == demo.textEncoder)
+    #expect(try folder.configuration("unet", as: UNetConfiguration.self) == demo.unet)
+    #expect(try folder.configuration("vae", as: AutoencoderConfiguration.self) == demo.autoencoder)
+  }
+
+  /// What a setting of another model is answered with names the setting and what it says.
+  @Test(arguments: [
+    (#"{"addition_embed_type": "text_time"}"#, "addition_embed_type", "XL"),
+    (#"{"class_embed_type": "timestep"}"#, "class_embed_type", "timestep"),
+    (#"{"only_cross_attention": [true, true, true, false]}"#, "only_cross_attention", "true"),
+    (#"{"dual_cross_attention": true}"#, "dual_cross_attention", "true"),
+    (#"{"conv_in_kernel": 5}"#, "conv_in_kernel", "5"),
+    (#"{"mid_block_type": "UNetMidBlock2D"}"#, "mid_block_type", "UNetMidBlock2D"),
+    (#"{"in_channels": 9}"#, "in_channels", "inpainting"),
+    (
+      #"{"down_block_types": ["DownBlock2D", "SkipDownBlock2D", "DownBlock2D", "DownBlock2D"]}"#, "down_block_types",
+      "Skip"
+    ),
+    (#"{"layers_per_block": [1, 2]}"#, "layers_per_block", "2 levels"),
+    (#"{"layers_per_block": "two"}"#, "layers_per_block", "two"),
+    (#"{"attention_head_dim": 7}"#, "7 heads", "320 channels"),
+    (#"{"attention_head_dim": 1}"#, "1 heads", "160"),
+    (#"{"block_out_channels": [320, 640, 1280, 1281]}"#, "1281", "groups"),
+    (#"{"norm_num_groups": 0}"#, "not positive", "UNet"),
+  ])
+  func otherModelsAreRefused(json: String, setting: String, found: String) throws {
+    let error = try #require(throws: UserError.self) { try unet(json) }
+    #expect(error.kind == .badData)
+    #expect(error.message.contains(setting) && error.message.contains(found), "\(error.message)")
+  }
+
+  /// Lists that say the same for every level are as good as one value, and null is as good as nothing.
+  @Test func spellingsOfTheSameAreTheSame() throws {
+    let plain = try unet("{}")
+    let spelled = """
+      {"only_cross_attention": [false, false, false, false], "layers_per_block": [2, 2, 2, 2],
+       "attention_head_dim": null, "mid_block_only_cross_attention": null, "mid_block_scale_factor": 1.0}
+      """
+    #expect(try unet(spelled) == plain)
+  }
+
+  @Test func otherTextEncodersAndAutoencodersAreRefused() throws {
+    func decode<T: Decodable>(_ type: T.Type, _ json: String) throws -> T {
+      try JSONDecoder().decode(type, from: Data(json.utf8))
+    }
+    for (json, word) in [
+      (#"{"hidden_act": "relu"}"#, "relu"), (#"{"hidden_size": 30, "num_attention_heads": 4}"#, "30"),
+      (#"{"num_hidden_layers": 0}"#, "not positive"),
+    ] {
+      let error = try #require(throws: UserError.self) { try decode(CLIPTextConfiguration.self, json) }
+      #expect(error.message.contains(word), "\(error.message)")
+    }
+    for (json, word) in [
+      (#"{"act_fn": "relu"}"#, "act_fn"), (#"{"shift_factor": 0.1159}"#, "shift_factor"),
+      (#"{"down_block_types": ["AttnDownEncoderBlock2D"]}"#, "AttnDownEncoderBlock2D"),
+      (#"{"block_out_channels": [1024]}"#, "1024"),
+    ] {
+      let error = try #require(throws: UserError.self) { try decode(AutoencoderConfiguration.self, json) }
+      #expect(error.message.contains(word), "\(error.message)")
+    }
+  }
+}

@@ -1,0 +1,68 @@
+import Foundation
+import ModelFiles
+import Operators
+import Tensors
+import TestSupport
+import Testing
+
+@testable import StableDiffusion
+
+/// A tiny model with random weights, and what PyTorch, diffusers and transformers make of its parts in double precision
+/// (Tools/reference/tiny_models.py and outputs.py).
+struct ModelFixture: Sendable, CustomTestStringConvertible {
+  let name: String
+
+  static let all = ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"].map(ModelFixture.init)
+
+  var testDescription: String { name }
+
+  private var url: URL { Fixtures.url("models/\(name)") }
+
+  func folder() throws -> ModelFolder { try ModelFolder(url) }
+
+  func outputs() throws -> SafetensorsFile { try SafetensorsFile(url.appendingPathComponent("outputs.safetensors")) }
+
+  func textEncoder<B: Backend>(_ backend: B, differentiable: Bool = true) throws -> TextEncoder<B> {
+    let folder = try folder()
+    return try TextEncoder(
+      backend, folder.configuration("text_encoder", as: CLIPTextConfiguration.self),
+      weights: folder.weights("text_encoder"), differentiable: differentiable)
+  }
+
+  func unet<B: Backend>(_ backend: B, differentiable: Bool = true) throws -> UNet<B> {
+    let folder = try folder()
+    return try UNet(
+      backend, folder.configuration("unet", as: UNetConfiguration.self), weights: folder.weights("unet"),
+      differentiable: differentiable)
+  }
+
+  func autoencoder<B: Backend>(_ backend: B) throws -> AutoencoderKL<B> {
+    let folder = try folder()
+    return try AutoencoderKL(
+      backend, folder.configuration("vae", as: AutoencoderConfiguration.self), weights: folder.weights("vae"))
+  }
+}
+
+extension SafetensorsFile {
+  /// A picture or latents, `[batch, channels, height, width]` in the file, with the channels last.
+  func channelsLast(_ name: String) throws -> HostTensor { try tensor(name).transposed([0, 2, 3, 1]) }
+}
+
+/// `max |a - b| / max |b|`, infinite where a number isn't finite or the shapes differ.
+func relativeError(_ a: HostTensor, _ b: HostTensor) -> Double {
+  guard a.shape == b.shape, a.values.allSatisfy(\.isFinite) else { return .infinity }
+  let difference = zip(a.values, b.values).map { abs(Double($0) - Double($1)) }.max() ?? 0
+  return difference / (b.values.map { abs(Double($0)) }.max() ?? 1)
+}
+
+extension ElementType {
+  /// What a whole network may be off by, relative to its largest output. PyTorch's own float32 is off by up to 3e-6
+  /// here; 16-bit storage rounds some hundred times in a row.
+  var networkTolerance: Double {
+    switch self {
+    case .float32: 1e-5
+    case .float16: 1e-2
+    case .bfloat16: 8e-2
+    }
+  }
+}

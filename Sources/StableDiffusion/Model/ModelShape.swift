@@ -4,17 +4,19 @@ public struct ModelShape: Sendable, Hashable {
   public let textEncoder: CLIPTextConfiguration
   public let unet: UNetConfiguration
   public let autoencoder: AutoencoderConfiguration
+  public let scheduler: SchedulerConfiguration
   /// The side of the pictures the model was trained on.
   public let resolution: Int
 
   public init(
     name: String, textEncoder: CLIPTextConfiguration, unet: UNetConfiguration, autoencoder: AutoencoderConfiguration,
-    resolution: Int
+    scheduler: SchedulerConfiguration = SchedulerConfiguration(), resolution: Int
   ) {
     self.name = name
     self.textEncoder = textEncoder
     self.unet = unet
     self.autoencoder = autoencoder
+    self.scheduler = scheduler
     self.resolution = resolution
   }
 
@@ -38,8 +40,9 @@ public struct ModelShape: Sendable, Hashable {
       levels: [
         .init(channels: 320, heads: 5, attends: true), .init(channels: 640, heads: 10, attends: true),
         .init(channels: 1280, heads: 20, attends: true), .init(channels: 1280, heads: 20, attends: false),
-      ], contextWidth: 1024, usesLinearProjection: true),
-    autoencoder: AutoencoderConfiguration(levels: [128, 256, 512, 512]), resolution: 768)
+      ], contextWidth: 1024, usesLinearProjection: true, sampleSize: 96),
+    autoencoder: AutoencoderConfiguration(levels: [128, 256, 512, 512]),
+    scheduler: SchedulerConfiguration(predictionType: PredictionType.velocity.rawValue), resolution: 768)
 
   /// The built-in model's own.
   public static let demo = ModelShape(
@@ -51,7 +54,7 @@ public struct ModelShape: Sendable, Hashable {
         .init(channels: 64, layers: 1, heads: 4, attends: true),
         .init(channels: 96, layers: 1, heads: 4, attends: true),
         .init(channels: 128, layers: 1, heads: 4, attends: false),
-      ], contextWidth: 128),
+      ], contextWidth: 128, sampleSize: 16),
     autoencoder: AutoencoderConfiguration(
       levels: [32, 64, 96], layers: 1, groups: 16, scalingFactor: 0.6450439333201483),
     resolution: 64)

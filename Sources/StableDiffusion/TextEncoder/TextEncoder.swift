@@ -30,9 +30,13 @@ public struct TextEncoder<B: Backend>: Sendable {
 
   /// - Parameters:
   ///   - weights: tensors named as in transformers' `CLIPTextModel`, `text_model.` before each.
+  ///   - vocabulary: the number of tokens that the tokenizer knows, where the file's table has more rows: ids from it
+  ///     on name
+  ///     the rows given with each call.
   ///   - differentiable: whether `backward` is going to be asked for; the weights then are packed for it, too.
   public init(
-    _ backend: B, _ configuration: CLIPTextConfiguration, weights: some WeightSource, differentiable: Bool
+    _ backend: B, _ configuration: CLIPTextConfiguration, weights: some WeightSource, vocabulary: Int? = nil,
+    differentiable: Bool
   ) throws {
     try configuration.check()
     let scope = WeightScope(backend, weights, path: "text_model", directions: differentiable ? .both : .forward)
@@ -40,9 +44,12 @@ public struct TextEncoder<B: Backend>: Sendable {
     self.backend = backend
     self.configuration = configuration
     let width = configuration.width
-    embedding = TokenEmbedding(vocabulary: configuration.vocabularySize, width: width)
+    embedding = TokenEmbedding(
+      vocabulary: min(vocabulary ?? configuration.vocabularySize, configuration.vocabularySize), width: width)
+    let words = try scope["embeddings.token_embedding"].take("weight", [configuration.vocabularySize, width])
     table = try backend.upload(
-      scope["embeddings.token_embedding"].take("weight", [configuration.vocabularySize, width]), as: backend.precision)
+      HostTensor([embedding.vocabulary, width], Array(words.values.prefix(embedding.vocabulary * width))),
+      as: backend.precision)
     positions = try backend.upload(
       scope["embeddings.position_embedding"].take("weight", [configuration.positions, width]), as: backend.precision)
     blocks = try (0..<configuration.layers).map {

@@ -41,11 +41,13 @@ public struct UNetConfiguration: Sendable, Hashable, Decodable {
   public var timeWidth: Int
   public var flipsSineToCosine: Bool
   public var frequencyShift: Float
+  /// The side of the latents that the model was trained on, the larger where they were not square.
+  public var sampleSize: Int
 
   public init(
     inputChannels: Int = 4, outputChannels: Int = 4, levels: [Level], contextWidth: Int,
     usesLinearProjection: Bool = false, groups: Int = 32, epsilon: Float = 1e-5, timeWidth: Int? = nil,
-    flipsSineToCosine: Bool = true, frequencyShift: Float = 0
+    flipsSineToCosine: Bool = true, frequencyShift: Float = 0, sampleSize: Int = 64
   ) {
     self.inputChannels = inputChannels
     self.outputChannels = outputChannels
@@ -57,6 +59,7 @@ public struct UNetConfiguration: Sendable, Hashable, Decodable {
     self.timeWidth = timeWidth ?? 4 * (levels.first?.channels ?? 0)
     self.flipsSineToCosine = flipsSineToCosine
     self.frequencyShift = frequencyShift
+    self.sampleSize = sampleSize
   }
 
   /// Throws where the numbers make no model.
@@ -70,7 +73,8 @@ public struct UNetConfiguration: Sendable, Hashable, Decodable {
         "the UNet has in_channels \(inputChannels) and out_channels \(outputChannels); inpainting and other models "
           + "that take more than noisy latents are not supported")
     }
-    guard min(inputChannels, contextWidth, groups, timeWidth) > 0, epsilon > 0, levels[0].channels % 2 == 0 else {
+    let least = min(inputChannels, contextWidth, groups, timeWidth, sampleSize)
+    guard least > 0, epsilon > 0, levels[0].channels % 2 == 0 else {
       throw UserError(.badData, "the UNet's configuration has a size that is not positive, or an odd first width")
     }
     for (index, level) in levels.enumerated() {
@@ -132,7 +136,8 @@ extension UNetConfiguration {
       groups: try settings.value("norm_num_groups", 32), epsilon: try settings.value("norm_eps", 1e-5),
       timeWidth: try settings.optional("time_embedding_dim", Int.self),
       flipsSineToCosine: try settings.value("flip_sin_to_cos", true),
-      frequencyShift: try settings.value("freq_shift", 0))
+      frequencyShift: try settings.value("freq_shift", 0),
+      sampleSize: try settings.value("sample_size", PerLevel.same(64)).expanded(to: 1).max() ?? 64)
     try check()
   }
 

@@ -62,7 +62,7 @@ extension ElementType {
     switch self {
     case .float32: 1e-5
     case .float16: 1e-2
-    case .bfloat16: 8e-2
+    case .bfloat16: 5e-2
     }
   }
 }

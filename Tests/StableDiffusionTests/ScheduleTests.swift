@@ -81,12 +81,16 @@ import Testing
 
   @Test func weightsAddNoiseAndMakeVelocity() throws {
     let schedule = try NoiseSchedule(SchedulerConfiguration())
-    let noisy = schedule.noiseWeights(timesteps: [0, 999])
+    let noisy = try schedule.noiseWeights(timesteps: [0, 999])
     // √ᾱ and √(1 - ᾱ) of Stable Diffusion's first and last timestep, in double precision from its betas.
     #expect(abs(noisy.a[0] - 0.9995749) < 1e-6 && abs(noisy.b[0] - 0.0291548) < 1e-6)
     #expect(abs(noisy.a[1] - 0.0682651) < 1e-6 && abs(noisy.b[1] - 0.9976672) < 1e-6)
-    let velocity = schedule.velocityWeights(timesteps: [0, 999])
+    let velocity = try schedule.velocityWeights(timesteps: [0, 999])
     #expect(velocity.a == noisy.a && velocity.b == noisy.b.map { -$0 })
+    for timestep in [-1, 1000, Int.max] {
+      #expect(throws: OperationError.self) { try schedule.noiseWeights(timesteps: [5, timestep]) }
+      #expect(throws: OperationError.self) { try schedule.velocityWeights(timesteps: [timestep]) }
+    }
   }
 
   @Test(arguments: [

@@ -31,19 +31,28 @@ public struct NoiseSchedule: Sendable, Hashable {
   }
 
   /// The weights that add noise to latents: `√ᾱ` over the latents and `√(1 - ᾱ)` over the noise, one timestep a sample.
-  public func noiseWeights(timesteps: [Int]) -> WeightedSum {
-    WeightedSum(a: timesteps.map(signal), b: timesteps.map(noise))
+  ///
+  /// - Throws: `invalidShape` where a timestep is not one of `0..<steps`.
+  public func noiseWeights(timesteps: [Int]) throws(OperationError) -> WeightedSum {
+    let alphas = try alphas(timesteps)
+    return WeightedSum(a: alphas.map { $0.squareRoot() }, b: alphas.map { (1 - $0).squareRoot() })
   }
 
   /// The weights that make the velocity of noise and latents, in this order: `√ᾱ` over the noise, `-√(1 - ᾱ)` over the
   /// latents.
-  public func velocityWeights(timesteps: [Int]) -> WeightedSum {
-    WeightedSum(a: timesteps.map(signal), b: timesteps.map { -noise($0) })
+  ///
+  /// - Throws: `invalidShape` where a timestep is not one of `0..<steps`.
+  public func velocityWeights(timesteps: [Int]) throws(OperationError) -> WeightedSum {
+    let alphas = try alphas(timesteps)
+    return WeightedSum(a: alphas.map { $0.squareRoot() }, b: alphas.map { -(1 - $0).squareRoot() })
   }
 
-  private func signal(_ timestep: Int) -> Float { Float(alphasCumulative[timestep]).squareRoot() }
-
-  private func noise(_ timestep: Int) -> Float { (1 - Float(alphasCumulative[timestep])).squareRoot() }
+  private func alphas(_ timesteps: [Int]) throws(OperationError) -> [Float] {
+    if let outside = timesteps.first(where: { !alphasCumulative.indices.contains($0) }) {
+      throw OperationError(.invalidShape, "NoiseSchedule", "timestep \(outside) is not one of 0 to \(steps - 1)")
+    }
+    return timesteps.map { Float(alphasCumulative[$0]) }
+  }
 
   private static func betas(_ configuration: SchedulerConfiguration) throws(UserError) -> [Float] {
     if let betas = configuration.trainedBetas {

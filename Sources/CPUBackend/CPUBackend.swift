@@ -1,1 +1,122 @@
+import COneDNN
+import CVectorLoops
 import Operators
+import Tensors
+
+/// The operations on the machine's own cores: products with frozen weights on oneDNN, the rest on loops in C, spread over threads.
+///
+/// Storage may be 16 bits wide on every processor: where oneDNN has no 16-bit arithmetic, numbers are widened on their way in
+/// and weights are kept as float32. Sums are always float32 or wider. Work is done when an operation returns, and its result does
+/// not depend on how many threads ran it.
+public final class CPUBackend: Backend, @unchecked Sendable {
+  public typealias Storage = CPUStorage
+
+  public let name: String
+  public let precision: ElementType
+  let pool = MemoryPool()
+  let products: Products
+
+  public init(precision: ElementType = .float32) throws(OperationError) {
+    self.precision = precision
+    products = try Products()
+    name = "CPU (oneDNN \(Products.libraryVersion))"
+  }
+
+  public var memory: MemoryUse { pool.use }
+
+  public func upload(_ tensor: HostTensor, as type: ElementType) throws(OperationError) -> Tensor<CPUStorage> {
+    let result = try empty(tensor.shape, type, "upload")
+    tensor.values.withUnsafeBytes { source in
+      guard let base = source.baseAddress else { return }
+      convert(result.bytes, type, base, .float32, tensor.shape.count)
+    }
+    return result
+  }
+
+  public func download(_ tensor: Tensor<CPUStorage>) throws(OperationError) -> HostTensor {
+    let count = tensor.shape.count
+    let values = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+      if let base = buffer.baseAddress { convert(base, .float32, tensor.bytes, tensor.type, count) }
+      initialized = count
+    }
+    return HostTensor(tensor.shape, values)
+  }
+
+  public func synchronize() throws(OperationError) {}
+
+  /// A tensor whose elements are not set.
+  func empty(_ shape: Shape, _ type: ElementType, _ operation: String) throws(OperationError) -> Tensor<CPUStorage> {
+    Tensor(shape: shape, type: type, storage: try pool.allocate(shape.count * type.size, for: operation))
+  }
+
+  /// `count` numbers from one type to another, on all cores.
+  func convert(
+    _ y: UnsafeMutableRawPointer, _ yType: ElementType, _ x: UnsafeRawPointer, _ xType: ElementType, _ count: Int
+  ) {
+    parallel(count, by: elementsPerPiece) { start, length in
+      vector_convert(y + start * yType.size, yType.vector, x + start * xType.size, xType.vector, length)
+    }
+  }
+
+  /// The tensor as float32: itself where it is that already.
+  func widened(_ tensor: Tensor<CPUStorage>, _ operation: String) throws(OperationError) -> Tensor<CPUStorage> {
+    if tensor.type == .float32 { return tensor }
+    let result = try empty(tensor.shape, .float32, operation)
+    convert(result.bytes, .float32, tensor.bytes, tensor.type, tensor.shape.count)
+    return result
+  }
+}
+
+extension Tensor where Storage == CPUStorage {
+  var bytes: UnsafeMutableRawPointer { storage.pointer }
+
+  /// - Precondition: the elements are float32; operations check before they ask.
+  var floats: UnsafeMutablePointer<Float> { storage.floats }
+
+  /// The address of element `index`.
+  func at(_ index: Int) -> UnsafeMutableRawPointer { storage.pointer + index * type.size }
+}
+
+extension ElementType {
+  var vector: vector_type {
+    switch self {
+    case .float32: vector_float32
+    case .float16: vector_float16
+    case .bfloat16: vector_bfloat16
+    }
+  }
+
+  var oneDNN: onednn_element {
+    switch self {
+    case .float32: onednn_float32
+    case .float16: onednn_float16
+    case .bfloat16: onednn_bfloat16
+    }
+  }
+}
+
+/// Throws unless all tensors are of one type.
+func requireOneType(
+  _ operation: StaticString, _ first: Tensor<CPUStorage>, _ others: Tensor<CPUStorage>?...
+) throws(OperationError) {
+  for other in others {
+    guard let other else { continue }
+    try require(other.type == first.type, operation, "tensors of \(first.type.rawValue) and \(other.type.rawValue)")
+  }
+}
+
+/// Throws unless `tensor` is float32, as statistics, parameters and losses are.
+func requireFloat32(_ operation: StaticString, _ tensors: Tensor<CPUStorage>?...) throws(OperationError) {
+  for tensor in tensors {
+    guard let tensor else { continue }
+    try require(tensor.type == .float32, operation, "a tensor of \(tensor.type.rawValue) where float32 is asked for")
+  }
+}
+
+/// Throws unless `tensor`, where there is one, is of the given shape.
+func requireShape(
+  _ operation: StaticString, _ tensor: Tensor<CPUStorage>?, _ shape: Shape
+) throws(OperationError) {
+  guard let tensor else { return }
+  try require(tensor.shape == shape, operation, "a tensor of \(tensor.shape) where \(shape) is asked for")
+}

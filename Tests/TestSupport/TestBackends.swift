@@ -1,3 +1,4 @@
+import CPUBackend
 import Foundation
 import Operators
 import Tensors
@@ -59,5 +60,7 @@ public enum TestBackends {
   private static let byPrecision: [ElementType: [TestBackend]] = Dictionary(
     uniqueKeysWithValues: ElementType.allCases.map { ($0, make($0)) })
 
-  private static func make(_ precision: ElementType) -> [TestBackend] { [] }
+  private static func make(_ precision: ElementType) -> [TestBackend] {
+    [TestBackend("cpu", precision) { try CPUBackend(precision: precision) }]
+  }
 }

@@ -1,0 +1,117 @@
+import Operators
+import Tensors
+
+extension CPUBackend {
+  /// The taps for each direction in oneDNN's layouts, `b` in float32.
+  public struct ConvolutionWeights: Sendable {
+    let forward: PackedWeights?
+    let backward: PackedWeights?
+    let bias: CPUStorage?
+    let directions: Directions
+  }
+
+  /// The picture that layouts are chosen for.
+  private static let representativeSide = 32
+
+  public func pack(
+    _ op: Convolution, weight: HostTensor, bias: HostTensor?, for directions: Directions
+  ) throws(OperationError) -> ConvolutionWeights {
+    try require(
+      weight.shape == [op.outputs, op.inputs, op.kernel, op.kernel], "Convolution.pack",
+      "weights of \(weight.shape) for \(op.inputs) inputs, \(op.outputs) outputs and a kernel of \(op.kernel)")
+    let x: Shape = [1, Self.representativeSide, Self.representativeSide, op.inputs]
+    let y = try op.outputShape(x)
+    let bias = try uploadedBias(bias, op.outputs, "Convolution.pack")
+    let forward =
+      directions.contains(.forward) ? try packed(shape(op, x, y), weight.values, "Convolution.pack") : nil
+    var backward: PackedWeights?
+    if directions.contains(.backward) {
+      let values = op.backwardIsConvolution ? flipped(weight) : weight.values
+      backward = try packed(backwardShape(op, x, y), values, "Convolution.pack")
+    }
+    return ConvolutionWeights(forward: forward, backward: backward, bias: bias, directions: directions)
+  }
+
+  public func forward(
+    _ op: Convolution, _ x: Tensor<CPUStorage>, weights: ConvolutionWeights,
+    adding addend: ConvolutionAddend<CPUStorage>?
+  ) throws(OperationError) -> Tensor<CPUStorage> {
+    let result = try op.outputShape(x.shape)
+    guard let packed = weights.forward else {
+      throw OperationError(.unsupported, "Convolution.forward", "the weights were not packed for a forward pass")
+    }
+    let added: Addend?
+    switch addend {
+    case .residual(let tensor):
+      try requireShape("Convolution.forward", tensor, result)
+      try requireOneType("Convolution.forward", x, tensor)
+      added = .tensor(tensor)
+    case .channels(let tensor):
+      try requireShape("Convolution.forward", tensor, [result[0], result.channels])
+      try requireOneType("Convolution.forward", x, tensor)
+      added = .rows(tensor)
+    case nil:
+      added = nil
+    }
+    return try product(
+      shape(op, x.shape, result), x, packed, bias: weights.bias, addend: added, result: result, "Convolution.forward")
+  }
+
+  public func backwardInput(
+    _ op: Convolution, _ dy: Tensor<CPUStorage>, inputShape: Shape, weights: ConvolutionWeights,
+    adding addend: Tensor<CPUStorage>?
+  ) throws(OperationError) -> Tensor<CPUStorage> {
+    try requireBackward(op, packedFor: weights.directions)
+    try requireShape("Convolution.backwardInput", dy, try op.outputShape(inputShape))
+    try requireShape("Convolution.backwardInput", addend, inputShape)
+    try requireOneType("Convolution.backwardInput", dy, addend)
+    guard let packed = weights.backward else {
+      throw OperationError(.unsupported, "Convolution.backwardInput", "the weights were not packed for a backward pass")
+    }
+    return try product(
+      backwardShape(op, inputShape, dy.shape), dy, packed, bias: nil, addend: addend.map(Addend.tensor),
+      result: inputShape, "Convolution.backwardInput")
+  }
+
+  private func shape(_ op: Convolution, _ x: Shape, _ y: Shape) -> ProductShape {
+    ProductShape(
+      operation: .convolution, element: .float32, batch: x[0], inputs: op.inputs, outputs: op.outputs, height: x[1],
+      width: x[2], outHeight: y[1], outWidth: y[2], kernel: op.kernel, stride: op.stride,
+      leadingPadding: op.leadingPadding, trailingPadding: op.trailingPadding)
+  }
+
+  private func backwardShape(_ op: Convolution, _ x: Shape, _ y: Shape) -> ProductShape {
+    let isConvolution = op.backwardIsConvolution
+    return ProductShape(
+      operation: isConvolution ? .convolution : .convolutionBackward, element: .float32, batch: x[0],
+      inputs: op.outputs, outputs: op.inputs, height: y[1], width: y[2], outHeight: x[1], outWidth: x[2],
+      kernel: op.kernel, stride: op.stride, leadingPadding: op.leadingPadding,
+      trailingPadding: isConvolution ? op.leadingPadding : op.trailingPadding)
+  }
+
+  /// `[outputs, inputs, k, k]` as the taps of the convolution that makes the input's gradient: `[inputs, outputs, k, k]`, turned
+  /// by half a circle.
+  private func flipped(_ weight: HostTensor) -> [Float] {
+    let taps = weight.shape[2] * weight.shape[3]
+    let (outputs, inputs) = (weight.shape[0], weight.shape[1])
+    return [Float](unsafeUninitializedCapacity: weight.shape.count) { buffer, count in
+      guard let target = buffer.baseAddress else { return }
+      weight.values.withUnsafeBufferPointer { values in
+        parallel(inputs) { input in
+          for output in 0..<outputs {
+            for tap in 0..<taps {
+              (target + (input * outputs + output) * taps + tap).initialize(
+                to: values[(output * inputs + input) * taps + taps - 1 - tap])
+            }
+          }
+        }
+      }
+      count = weight.shape.count
+    }
+  }
+}
+
+extension Convolution {
+  /// Whether the input's gradient is a plain convolution of `dy`: oneDNN's forward code is its best.
+  fileprivate var backwardIsConvolution: Bool { stride == 1 && padding == .same }
+}

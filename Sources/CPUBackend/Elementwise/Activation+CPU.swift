@@ -1,0 +1,36 @@
+import CVectorLoops
+import Operators
+import Tensors
+
+extension CPUBackend {
+  public func forward(_ op: Activation, _ x: Tensor<CPUStorage>) throws(OperationError) -> Tensor<CPUStorage> {
+    let y = try empty(x.shape, x.type, "Activation.forward")
+    parallel(x.shape.count, by: elementsPerPiece) { start, length in
+      vector_activate(op.vector, y.at(start), x.at(start), x.type.vector, length)
+    }
+    return y
+  }
+
+  public func backwardInput(
+    _ op: Activation, _ dy: Tensor<CPUStorage>, x: Tensor<CPUStorage>
+  ) throws(OperationError) -> Tensor<CPUStorage> {
+    try requireShape("Activation.backwardInput", dy, x.shape)
+    try requireOneType("Activation.backwardInput", x, dy)
+    let dx = try empty(x.shape, x.type, "Activation.backwardInput")
+    parallel(x.shape.count, by: elementsPerPiece) { start, length in
+      vector_activate_backward(op.vector, dx.at(start), dy.at(start), x.at(start), x.type.vector, length)
+    }
+    return dx
+  }
+}
+
+extension Activation {
+  fileprivate var vector: vector_activation {
+    switch self {
+    case .silu: vector_silu
+    case .gelu: vector_gelu
+    case .geluTanh: vector_gelu_tanh
+    case .quickGELU: vector_quick_gelu
+    }
+  }
+}

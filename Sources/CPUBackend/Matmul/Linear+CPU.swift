@@ -1,0 +1,73 @@
+import CVectorLoops
+import Operators
+import Tensors
+
+extension CPUBackend {
+  /// `W` and, where a gradient passes, `Wᵀ` in oneDNN's layouts; `b` in float32.
+  public struct LinearWeights: Sendable {
+    let forward: PackedWeights?
+    let backward: PackedWeights?
+    let bias: CPUStorage?
+    let directions: Directions
+  }
+
+  /// The rows that layouts are chosen for: those of a UNet's middle levels.
+  private static let representativeRows = 1024
+
+  public func pack(
+    _ op: Linear, weight: HostTensor, bias: HostTensor?, for directions: Directions
+  ) throws(OperationError) -> LinearWeights {
+    try require(
+      weight.shape == [op.outputs, op.inputs], "Linear.pack",
+      "weights of \(weight.shape) for \(op.inputs) inputs and \(op.outputs) outputs")
+    let bias = try uploadedBias(bias, op.outputs, "Linear.pack")
+    let forward =
+      directions.contains(.forward) ? try packed(shape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
+    let backward =
+      directions.contains(.backward)
+      ? try packed(backwardShape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
+    return LinearWeights(forward: forward, backward: backward, bias: bias, directions: directions)
+  }
+
+  public func forward(
+    _ op: Linear, _ x: Tensor<CPUStorage>, weights: LinearWeights, residual: Tensor<CPUStorage>?
+  ) throws(OperationError) -> Tensor<CPUStorage> {
+    let result = try op.outputShape(x.shape)
+    try requireShape("Linear.forward", residual, result)
+    try requireOneType("Linear.forward", x, residual)
+    guard let packed = weights.forward else {
+      throw OperationError(.unsupported, "Linear.forward", "the weights were not packed for a forward pass")
+    }
+    let shape = shape(op, rows: x.shape.rows)
+    guard let activation = op.activation else {
+      return try product(
+        shape, x, packed, bias: weights.bias, addend: residual.map(Addend.tensor), result: result, "Linear.forward")
+    }
+    let linear = try product(shape, x, packed, bias: weights.bias, addend: nil, result: result, "Linear.forward")
+    let y = try forward(activation, linear)
+    return if let residual { try add(y, residual) } else { y }
+  }
+
+  public func backwardInput(
+    _ op: Linear, _ dy: Tensor<CPUStorage>, weights: LinearWeights, adding addend: Tensor<CPUStorage>?
+  ) throws(OperationError) -> Tensor<CPUStorage> {
+    let result = try op.inputShape(dy.shape)
+    try requireShape("Linear.backwardInput", addend, result)
+    try requireOneType("Linear.backwardInput", dy, addend)
+    try requireBackward(op, packedFor: weights.directions)
+    guard let packed = weights.backward else {
+      throw OperationError(.unsupported, "Linear.backwardInput", "the weights were not packed for a backward pass")
+    }
+    return try product(
+      backwardShape(op, rows: dy.shape.rows), dy, packed, bias: nil, addend: addend.map(Addend.tensor), result: result,
+      "Linear.backwardInput")
+  }
+
+  private func shape(_ op: Linear, rows: Int) -> ProductShape {
+    ProductShape(operation: .matmul, element: .float32, batch: rows, inputs: op.inputs, outputs: op.outputs)
+  }
+
+  private func backwardShape(_ op: Linear, rows: Int) -> ProductShape {
+    ProductShape(operation: .matmulTransposed, element: .float32, batch: rows, inputs: op.outputs, outputs: op.inputs)
+  }
+}

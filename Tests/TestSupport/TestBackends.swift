@@ -1,5 +1,6 @@
 import CPUBackend
 import Foundation
+import OpenCLBackend
 import Operators
 import Tensors
 import Testing
@@ -46,8 +47,9 @@ public struct TestBackend: Sendable, CustomTestStringConvertible {
 
 /// The backends that tests run on: the CPU's, and OpenCL with the kernels in both forms, in every precision.
 ///
-/// The OpenCL device is the first one found, or the one that the environment variable `TI_GPU_TEST_DEVICE` names in the
-/// program's own words, such as `opencl:1.0`: so the same tests run on any OpenCL implementation at hand.
+/// The OpenCL device is the first GPU, else the first device of any kind, or the one that the environment variable
+/// `TI_GPU_TEST_DEVICE` names in the program's own words, such as `opencl:1.0`: so the same tests run on any OpenCL
+/// implementation at hand.
 public enum TestBackends {
   public static let all: [TestBackend] = ElementType.allCases.flatMap { all($0) }
 
@@ -61,6 +63,13 @@ public enum TestBackends {
     uniqueKeysWithValues: ElementType.allCases.map { ($0, make($0)) })
 
   private static func make(_ precision: ElementType) -> [TestBackend] {
-    [TestBackend("cpu", precision) { try CPUBackend(precision: precision) }]
+    let cpu = TestBackend("cpu", precision) { try CPUBackend(precision: precision) }
+    let openCL = [KernelForm.gpu, .cpu].map { form in
+      TestBackend("opencl \(form.rawValue)", precision) {
+        let word = ProcessInfo.processInfo.environment["TI_GPU_TEST_DEVICE"] ?? "opencl"
+        return try OpenCLBackend(device: OpenCLDevices.named(word), precision: precision, kernelForm: form)
+      }
+    }
+    return [cpu] + openCL
   }
 }

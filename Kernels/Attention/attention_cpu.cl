@@ -33,9 +33,9 @@
 #define LN_2 0.693147181f
 #define ROUND_UP(count) (((count) + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS)
 
-// 2^x by a polynomial on [-1/2, 1/2], within 1e-7 of it; below 2^-126 it stops falling.
+// 2^x by a polynomial on [-1/2, 1/2], within 1e-7 of it; below 2^-126 it stops falling. A NaN, unlike in fmax, stays one.
 static inline floatv exp2_vector(floatv x) {
-  x = fmax(x, (floatv)(-126.0f));
+  x = select(x, (floatv)(-126.0f), x < (floatv)(-126.0f));
   const floatv whole = rint(x), f = x - whole;
   floatv p = fma((floatv)(1.54614448e-4f), f, (floatv)(1.34004280e-3f));
   p = fma(p, f, (floatv)(9.61805694e-3f));

@@ -11,7 +11,7 @@
 // a row: each holds a slice of SLICE channels of it in registers, the row's sums too. The other side passes by in tiles of TILE
 // rows in local memory, which every item reads at the same place (a broadcast). Scores are sums over the slices, put
 // together in local memory. Groups: (rows / ROWS rounded up, batch heads) of ROWS SPLIT items.
-// Exponents are taken to base 2. A masked score is a large negative number: infinities don't survive relaxed arithmetic.
+// Exponents are taken to base 2. The highest score so far starts as a large negative number, not infinity: two of those have no difference.
 
 #ifndef HEAD_DIMENSION
 #define HEAD_DIMENSION 40 // channels of a head, 1 to 512
@@ -35,10 +35,11 @@
 #define BACKWARD_TILE 16
 #endif
 
-#define MASKED -1e30f
+#define LOWEST -1e30f
 #define LOG2_E 1.44269504f
 #define LN_2 0.693147181f
 #define UNROLL __attribute__((opencl_unroll_hint))
+#define UNROLL_BY(count) __attribute__((opencl_unroll_hint(count)))
 // A function that is a call costs a GPU its registers: everything becomes part of its kernel.
 #define FOLDED static inline __attribute__((always_inline))
 // A slice in quads, and a row with its slices filled up.
@@ -87,14 +88,19 @@ FOLDED float dot_slice(const float4 *slice, __local const float4 *row, const int
   return (sum.s0 + sum.s1) + (sum.s2 + sum.s3);
 }
 
+// The score of a row with row j of the tile: the sum of what its items found over their slices.
+FOLDED float score(__local const float *partial, const int row, const int j) {
+  float sum = 0.0f;
+  UNROLL for (int p = 0; p < SPLIT; ++p) sum += partial[(p * TILE + j) * ROWS + row];
+  return sum;
+}
+
 __kernel __attribute__((reqd_work_group_size(ROWS *SPLIT, 1, 1))) void
 attention_forward(__global storage_t *y, __global float *logSumExp, __global const storage_t *q,
                   __global const storage_t *k, __global const storage_t *v, const int heads, const int queries,
                   const int keys, const float scale, const int isCausal) {
   __local float4 keyTile[TILE * PADDED4(SPLIT)], valueTile[TILE * PADDED4(SPLIT)];
-#if SPLIT > 1
   __local float partial[SPLIT * TILE * ROWS];
-#endif
   const int row = get_local_id(0) % ROWS, part = get_local_id(0) / ROWS;
   const int query = get_group_id(0) * ROWS + row;
   const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
@@ -108,7 +114,7 @@ attention_forward(__global storage_t *y, __global float *logSumExp, __global con
     ownQuery[c] = read_channels(q + queryStart, part * SLICE4(SPLIT) + c, query < queries) * (scale * LOG2_E);
     sums[c] = (float4)(0.0f);
   }
-  float highest = MASKED, total = 0.0f;
+  float highest = LOWEST, total = 0.0f;
 
   const int end = isCausal ? min(keys, (int)(get_group_id(0) + 1) * ROWS) : keys;
   for (int first = 0; first < end; first += TILE) {
@@ -117,29 +123,20 @@ attention_forward(__global storage_t *y, __global float *logSumExp, __global con
     stage(valueTile, v, pitch, first, keys, TILE, PADDED4(SPLIT), ROWS * SPLIT);
     barrier(CLK_LOCAL_MEM_FENCE);
 
-    float scores[TILE];
-    UNROLL for (int j = 0; j < TILE; ++j)
-        scores[j] = dot_slice(ownQuery, keyTile + j * PADDED4(SPLIT) + part * SLICE4(SPLIT), SLICE4(SPLIT));
-#if SPLIT > 1
-    UNROLL for (int j = 0; j < TILE; ++j) partial[(part * TILE + j) * ROWS + row] = scores[j];
-    barrier(CLK_LOCAL_MEM_FENCE);
-    UNROLL for (int j = 0; j < TILE; ++j) {
-      scores[j] = 0.0f;
-      UNROLL for (int p = 0; p < SPLIT; ++p) scores[j] += partial[(p * TILE + j) * ROWS + row];
-    }
-#endif
-    const int limit = isCausal ? min(keys, query + 1) : keys;
+    UNROLL_BY(2) for (int j = 0; j < TILE; ++j)
+        partial[(part * TILE + j) * ROWS + row] =
+            dot_slice(ownQuery, keyTile + j * PADDED4(SPLIT) + part * SLICE4(SPLIT), SLICE4(SPLIT));
+    if (SPLIT > 1) barrier(CLK_LOCAL_MEM_FENCE);
+
+    const int limit = min(isCausal ? min(keys, query + 1) : keys, first + TILE) - first;
     float newHighest = highest;
-    UNROLL for (int j = 0; j < TILE; ++j) {
-      if (first + j >= limit) scores[j] = MASKED;
-      newHighest = fmax(newHighest, scores[j]);
-    }
+    for (int j = 0; j < limit; ++j) newHighest = fmax(newHighest, score(partial, row, j));
     const float shrink = exp2(highest - newHighest);
     highest = newHighest;
     total *= shrink;
     UNROLL for (int c = 0; c < SLICE4(SPLIT); ++c) sums[c] *= shrink;
-    UNROLL for (int j = 0; j < TILE; ++j) {
-      const float p = exp2(scores[j] - highest);
+    for (int j = 0; j < limit; ++j) {
+      const float p = exp2(score(partial, row, j) - highest);
       total += p;
       UNROLL for (int c = 0; c < SLICE4(SPLIT); ++c)
           sums[c] = fma((float4)(p), valueTile[j * PADDED4(SPLIT) + part * SLICE4(SPLIT) + c], sums[c]);
@@ -163,7 +160,7 @@ attention_forward(__global storage_t *y, __global float *logSumExp, __global con
 // unrolled here: the registers hold four slices already.
 FOLDED void spread(__local float2 *partial, const float4 *a, __local const float4 *tileA, const float4 *b,
                    __local const float4 *tileB, const int row, const int part) {
-  for (int j = 0; j < BACKWARD_TILE; ++j) {
+  UNROLL_BY(2) for (int j = 0; j < BACKWARD_TILE; ++j) {
     const int start = j * B_PADDED4 + part * B_SLICE4;
     partial[(part * BACKWARD_TILE + j) * BACKWARD_ROWS + row] =
         (float2)(dot_slice(a, tileA + start, B_SLICE4), dot_slice(b, tileB + start, B_SLICE4));

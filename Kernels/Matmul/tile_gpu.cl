@@ -80,31 +80,23 @@ FOLDED void multiply_slice(float4 sums[ITEM_M][ITEM_N / 4], __local const float 
   }
 }
 
-// One number of the result, if the row has it: y = activation(sum + bias) + addend; bias and addend may be absent.
-FOLDED void write_number(__global storage_t *y, const float sum, __global const float *bias, const int hasBias,
-                                __global const storage_t *addend, const int hasAddend, const int column,
-                                const int count) {
-  if (column < count) {
-    float value = hasBias ? sum + bias[column] : sum;
-    value = ACTIVATE(value);
-    if (hasAddend) value += LOAD(addend, column);
-    STORE(y, column, value);
-  }
-}
-
-// Four neighbouring ones; `wide` says that quads are aligned.
+// Four neighbouring numbers of the result: y = activation(sum + bias) + addend; bias and addend may be absent. `wide` says that
+// quads are aligned. What does not come in quads is seldom, and left a loop: unrolled, it would be most of the kernel's code.
 FOLDED void write_quad(__global storage_t *y, const float4 sum, __global const float *bias, const int hasBias,
-                              __global const storage_t *addend, const int hasAddend, const int column,
-                              const int count, const int wide) {
+                       __global const storage_t *addend, const int hasAddend, const int column, const int count,
+                       const int wide) {
   if (wide && column + 4 <= count) {
     float4 value = hasBias ? sum + *(__global const float4 *)(bias + column) : sum;
     value = ACTIVATE(value);
     if (hasAddend) value += LOAD4(addend, column);
     STORE4(y, column, value);
   } else {
-    write_number(y, sum.s0, bias, hasBias, addend, hasAddend, column, count);
-    write_number(y, sum.s1, bias, hasBias, addend, hasAddend, column + 1, count);
-    write_number(y, sum.s2, bias, hasBias, addend, hasAddend, column + 2, count);
-    write_number(y, sum.s3, bias, hasBias, addend, hasAddend, column + 3, count);
+    UNROLL_BY(1) for (int n = 0; n < min(4, count - column); ++n) {
+      float value = n < 2 ? (n < 1 ? sum.s0 : sum.s1) : (n < 3 ? sum.s2 : sum.s3);
+      if (hasBias) value += bias[column + n];
+      value = ACTIVATE(value);
+      if (hasAddend) value += LOAD(addend, column + n);
+      STORE(y, column + n, value);
+    }
   }
 }

@@ -24,7 +24,7 @@
 #define GELU_TANH(x) ((x)*SIGMOID(GELU_TANH_ARGUMENT(x)))
 #define GELU_TANH_GRADIENT(x)       \
   (SIGMOID(GELU_TANH_ARGUMENT(x)) * \
-   (1.0f + (x) * (1.59576912160573071f + 0.214070923624768f * (x) * (x)) / (1.0f + exp(GELU_TANH_ARGUMENT(x)))))
+   (1.0f + (x) * (1.59576912160573071f + 0.214064448817800757f * (x) * (x)) / (1.0f + exp(GELU_TANH_ARGUMENT(x)))))
 
 // x s(1.702 x)
 #define QUICK_GELU(x) ((x)*SIGMOID(1.702f * (x)))

@@ -42,7 +42,7 @@ public final class OpenCLBackend: StorageBackend, @unchecked Sendable {
     pool = BufferPool(context: context, limits: limits)
     queue = try CommandQueue(context: context, device: raw, limits: limits, isProfiling: options.isProfiling)
     programs = ProgramLibrary(
-      context: context, rawDevice: raw, device: device, cache: ProgramCache(options.programCache))
+      context: context, rawDevice: raw, device: device, cache: ProgramCache(options.programCache, for: device))
   }
 
   public var name: String { "\(device.name) (\(device.platform))" }

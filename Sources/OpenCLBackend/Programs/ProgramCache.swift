@@ -40,6 +40,16 @@ struct ProgramCache: Sendable {
     }
   }
 
+  /// The cache that suits a device: PoCL keeps what it builds itself, and asked for a program's binary it first builds every
+  /// kernel a second time, for groups of any size.
+  init(_ location: Location, for device: OpenCLDevice) {
+    let keepsItsOwn = device.platform.hasPrefix("Portable Computing Language")
+    self.init(location == .standard && keepsItsOwn ? .disabled : location)
+  }
+
+  /// Whether anything is kept at all.
+  var isEnabled: Bool { folder != nil }
+
   func file(_ key: String) -> URL? { folder?.appendingPathComponent(key + ".program") }
 
   /// The binary kept under `key`, if it is whole.

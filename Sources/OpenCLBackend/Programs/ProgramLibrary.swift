@@ -90,7 +90,7 @@ final class ProgramLibrary {
       program = loaded
     } else {
       program = try build(source)
-      if let binary = binary(of: program) { cache.store(binary, key) }
+      if cache.isEnabled, let binary = binary(of: program) { cache.store(binary, key) }
     }
     programs[source] = program
     return program

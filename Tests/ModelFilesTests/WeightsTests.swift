@@ -62,6 +62,28 @@ import Testing
     #expect(try RandomWeights(seed: 1).take("b.weight", [40, 50]) != a)
   }
 
+  /// Across the seams of the pieces that are filled side by side.
+  @Test func randomWeightsAreSplitMix64() throws {
+    let hash = "x".utf8.reduce(UInt64(14_695_981_039_346_656_037)) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
+    let words = Philox(seed: 9 ^ hash, stream: 0x5745_4947).block(0)
+    var state = UInt64(words[0]) << 32 | UInt64(words[1])
+    func next() -> UInt64 {
+      state &+= 0x9E37_79B9_7F4A_7C15
+      var z = state
+      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+      return z ^ (z >> 31)
+    }
+    let values = try RandomWeights(seed: 9).take("x", [70_001, 1]).values
+    for pair in 0..<35_000 {
+      let word = next()
+      for (half, bits) in [word >> 8 & 0xFF_FFFF, word >> 40].enumerated() {
+        let expected = (Double(bits) * 0x1p-23 - 1) * 3.0.squareRoot()
+        #expect(abs(Double(values[2 * pair + half]) - expected) < 1e-6)
+      }
+    }
+  }
+
   @Test func randomWeightsHaveTheSpreadTheyPromise() throws {
     let source = RandomWeights(seed: 3)
     func moments(_ name: String, _ shape: Shape) throws -> (mean: Double, deviation: Double) {

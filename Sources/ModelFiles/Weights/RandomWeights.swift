@@ -18,33 +18,40 @@ public final class RandomWeights: WeightSource, Sendable {
     let (middle, reach) = Self.range(name, shape)
     // FNV-1a, 64 bits: the same on every machine and in every run, which Swift's own hashes are not.
     let hash = name.utf8.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01B3 }
-    let random = Philox(seed: seed ^ hash, stream: 0x5745_4947)
+    let words = Philox(seed: seed ^ hash, stream: 0x5745_4947).block(0)
+    let key = UInt64(words[0]) << 32 | UInt64(words[1])
     let count = shape.count
     let values = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
       let piece = 1 << 16
       nonisolated(unsafe) let buffer = buffer
       DispatchQueue.concurrentPerform(iterations: (count + piece - 1) / piece) { part in
-        Self.fill(buffer, part * piece..<min(count, (part + 1) * piece), random, middle, reach)
+        Self.fill(buffer, part * piece..<min(count, (part + 1) * piece), key, middle, reach)
       }
       initialized = count
     }
     return HostTensor(shape, values)
   }
 
-  /// Element `i` comes from word `i % 4` of block `i / 4`: its upper 24 bits, spread over `middle - reach ..< middle + reach`.
+  /// Elements `2 j` and `2 j + 1` come from the lower and the upper half of hash `j`: 24 bits each, spread over
+  /// `middle - reach ..< middle + reach`. The hash is SplitMix64 (Steele, Lea and Flood, 2014) of `key`: a full-size model takes a
+  /// thousand million numbers, and this one is ten times as fast as Philox.
   private static func fill(
-    _ buffer: UnsafeMutableBufferPointer<Float>, _ range: Range<Int>, _ random: Philox, _ middle: Float, _ reach: Float
+    _ buffer: UnsafeMutableBufferPointer<Float>, _ range: Range<Int>, _ key: UInt64, _ middle: Float, _ reach: Float
   ) {
     guard let base = buffer.baseAddress else { return }
     let scale = reach * 0x1p-23
     let start = middle - reach
     var index = range.lowerBound
     while index < range.upperBound {
-      let words = random.block(UInt64(index / 4))
-      for lane in 0..<min(4, range.upperBound - index) {
-        (base + index + lane).initialize(to: start + Float(words[lane] >> 8) * scale)
+      var hash = key &+ UInt64(truncatingIfNeeded: index / 2 + 1) &* 0x9E37_79B9_7F4A_7C15
+      hash = (hash ^ hash >> 30) &* 0xBF58_476D_1CE4_E5B9
+      hash = (hash ^ hash >> 27) &* 0x94D0_49BB_1331_11EB
+      hash ^= hash >> 31
+      (base + index).initialize(to: start + Float(Int32(truncatingIfNeeded: hash >> 8 & 0xFF_FFFF)) * scale)
+      if index + 1 < range.upperBound {
+        (base + index + 1).initialize(to: start + Float(Int32(truncatingIfNeeded: hash >> 40)) * scale)
       }
-      index += 4
+      index += 2
     }
   }
 

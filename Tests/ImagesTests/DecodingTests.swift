@@ -1,5 +1,6 @@
 import Foundation
 import Images
+import ModelFiles
 import Tensors
 import Testing
 
@@ -8,8 +9,10 @@ import Testing
     let picture = try Picture(contentsOf: Pictures.url(name))
     let expected = try Pictures.expected(name)
     #expect(picture.width == expected.width && picture.height == expected.height)
-    let worst = zip(picture.pixels, expected.pixels).map { abs(Int($0) - Int($1)) }.max()
-    #expect(worst == 0)
+    let worst = zip(picture.pixels, expected.pixels).map { abs(Int($0) - Int($1)) }.max() ?? 255
+    // Two versions of a lossy format's decoder may round differently; the script lists the files where nothing is rounded.
+    let exact = try SafetensorsFile(Pictures.url("images.safetensors")).metadata["exact"]?.split(separator: " ") ?? []
+    #expect(worst <= (exact.contains(Substring(name)) ? 0 : 2))
   }
 
   /// JPEG's decoder would fill what is missing with grey; PNG's and WebP's could stop anywhere.
@@ -33,6 +36,10 @@ import Testing
     #expect(userError { _ = try Picture(contentsOf: URL(fileURLWithPath: "/dev/zero")) }?.kind == .noInput)
   }
 
+  @Test(arguments: ["cut.png", "cut.jpg", "cut.webp", "text.png", "empty.jpg", "huge.png"]) func refusesFaultyFiles(name: String) {
+    #expect(userError { _ = try Picture(contentsOf: Pictures.url("faulty/\(name)")) }?.kind == .badData)
+  }
+
   /// A few bytes that claim thirty thousand million pixels; PNG's checksum is right, so only the limit stops it.
   @Test func refusesASizeBeyondTheLimit() throws {
     var png = try Pictures.data("rgb.png")
@@ -46,7 +53,7 @@ import Testing
   }
 
   /// Wrong bytes anywhere end in a picture or in a `UserError`.
-  @Test(arguments: Pictures.names + ["turned-6.jpg"]) func survivesDamage(name: String) throws {
+  @Test(arguments: Pictures.names + ["orientation-6.jpg"]) func survivesDamage(name: String) throws {
     let whole = try Pictures.data(name)
     let seed = UInt64(name.utf8.reduce(0) { $0 * 31 % 65521 + UInt64($1) })
     for trial in 0..<200 {

@@ -1,16 +1,25 @@
 import Foundation
 import Images
+import ModelFiles
 import Tensors
 import Testing
 
 @Suite struct PictureTests {
-  @Test(arguments: [
-    (64, 64), (32, 32), (61, 20), (20, 47), (61, 47), (122, 94), (7, 5), (1, 1), (200, 3), (62, 48), (60, 46), (45, 14),
-    (45, 15),
-  ])
-  func resizesAsPillowDoes(width: Int, height: Int) throws {
-    let source = try Picture(contentsOf: Pictures.url("source.png"))
-    #expect(try source.resized(width: width, height: height) == Pictures.expected("resized/\(width)x\(height)"))
+  @Test(arguments: ["wide", "tall"]) func resizesAsPillowDoes(name: String) throws {
+    let source = try Pictures.expected("resize.source.\(name)")
+    let resized = try SafetensorsFile(Pictures.url("images.safetensors")).names.filter { $0.hasPrefix("resize.\(name).") }
+    #expect(resized.count >= 7)
+    for name in resized {
+      let expected = try Pictures.expected(name)
+      #expect(source.resized(width: expected.width, height: expected.height) == expected, "\(name)")
+    }
+  }
+
+  @Test(arguments: ["wide", "tall"], [16, 32]) func makesSquaresAsTrainersDo(name: String, side: Int) throws {
+    let source = try Pictures.expected("resize.source.\(name)")
+    #expect(
+      try source.centerCropped.resized(width: side, height: side) == Pictures.expected("square.\(name).crop.\(side)"))
+    #expect(try source.resized(width: side, height: side) == Pictures.expected("square.\(name).squash.\(side)"))
   }
 
   /// Pixels that are their own place: red is x, green is y.
@@ -58,7 +67,7 @@ import Testing
   }
 
   @Test func encodesWhatItDecodes() throws {
-    for name in ["source.png", "rgb.png"] {
+    for name in ["interlaced.png", "rgb.png"] {
       let picture = try Picture(contentsOf: Pictures.url(name))
       #expect(try Picture(decoding: picture.encodedPNG(text: ["a": "b"])) == picture)
     }

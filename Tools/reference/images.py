@@ -81,6 +81,9 @@ def pictures() -> dict[str, tuple[bytes, np.ndarray | None]]:
     found["rgb16.png"] = (png(w, h, 16, 2, [row.tobytes() for row in deep], False), upper)
     grey = deep[:, :, 1]
     found["grey16.png"] = (png(w, h, 16, 0, [row.tobytes() for row in grey], False), np.repeat(upper[:, :, 1:2], 3, 2))
+    nibbles = rgb[:, :, 0] >> 4
+    padded = np.pad(nibbles, ((0, 0), (0, w % 2)))
+    found["grey4.png"] = (png(w, h, 4, 0, [row.tobytes() for row in padded[:, ::2] << 4 | padded[:, 1::2]], False), np.repeat(nibbles[:, :, None] * 17, 3, 2))
     found["interlaced.png"] = (png(w, h, 8, 2, adam7(rgb), True), rgb)
     found["gamma.png"] = (png(w, h, 8, 2, [row.tobytes() for row in rgb], False, gAMA=struct.pack(">I", 100_000)), rgb)
     for orientation in range(1, 9):
@@ -110,7 +113,7 @@ def main() -> None:
     tensors, exact = {}, []
     for name, (data, pixels) in pictures().items():
         (OUT / name).write_bytes(data)
-        if pixels is None or name in ("interlaced.png", "gamma.png"):
+        if pixels is None or name in ("grey4.png", "interlaced.png", "gamma.png"):
             upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
             assert pixels is None or (np.array(upright) == pixels).all(), name
             pixels = np.array(upright)

@@ -11,7 +11,7 @@ __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_forward(
   int row = item / lanes;
   int value_at = (item + row * lanes) * VECTOR;
   vector_t gate = LOADV(x, value_at + lanes * VECTOR);
-  STOREV(y, item * VECTOR, LOADV(x, value_at) * GELU(gate));
+  STOREV(y, item * VECTOR, LOADV(x, value_at) * gelu(gate));
 }
 
 __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_backward_input(
@@ -23,6 +23,6 @@ __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_backward_in
   int gate_at = value_at + lanes * VECTOR;
   vector_t gate = LOADV(x, gate_at);
   vector_t d = LOADV(dy, item * VECTOR);
-  STOREV(dx, gate_at, d * LOADV(x, value_at) * GELU_GRADIENT(gate));
-  STOREV(dx, value_at, d * GELU(gate));
+  STOREV(dx, gate_at, d * LOADV(x, value_at) * gelu_gradient(gate));
+  STOREV(dx, value_at, d * gelu(gate));
 }

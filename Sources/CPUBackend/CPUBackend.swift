@@ -3,10 +3,11 @@ import CVectorLoops
 import Operators
 import Tensors
 
-/// The operations on the machine's own cores: products with frozen weights on oneDNN, the rest on loops in C, spread over threads.
+/// The operations on the machine's own cores: loops in C, spread over threads, and oneDNN's products with frozen weights where
+/// the processor has 16-bit arithmetic.
 ///
-/// Storage may be 16 bits wide on every processor: where oneDNN has no 16-bit arithmetic, numbers are widened on their way in
-/// and weights are kept as float32. Sums are always float32 or wider. Work is done when an operation returns, and its result does
+/// Storage may be 16 bits wide on every processor: where there is no 16-bit arithmetic numbers are widened on their way in.
+/// Sums are always float32 or wider. Work is done when an operation returns, and its result does
 /// not depend on how many threads ran it.
 public final class CPUBackend: Backend, @unchecked Sendable {
   public typealias Storage = CPUStorage
@@ -15,9 +16,13 @@ public final class CPUBackend: Backend, @unchecked Sendable {
   public let precision: ElementType
   let pool = MemoryPool()
   let products: Products
+  let engine: ProductEngine
 
-  public init(precision: ElementType = .float32) throws(OperationError) {
+  public init(
+    precision: ElementType = .float32, engine: ProductEngine = .automatic
+  ) throws(OperationError) {
     self.precision = precision
+    self.engine = engine
     products = try Products()
     name = "CPU (oneDNN \(Products.libraryVersion))"
   }

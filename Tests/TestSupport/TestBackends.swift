@@ -63,13 +63,16 @@ public enum TestBackends {
     uniqueKeysWithValues: ElementType.allCases.map { ($0, make($0)) })
 
   private static func make(_ precision: ElementType) -> [TestBackend] {
-    let cpu = TestBackend("cpu", precision) { try CPUBackend(precision: precision) }
+    let engines: [(name: String, engine: ProductEngine)] = [("cpu", .loops), ("cpu oneDNN", .oneDNN)]
+    let cpu = engines.map { name, engine in
+      TestBackend(name, precision) { try CPUBackend(precision: precision, engine: engine) }
+    }
     let openCL = [KernelForm.gpu, .cpu].map { form in
       TestBackend("opencl \(form.rawValue)", precision) {
         let word = ProcessInfo.processInfo.environment["TI_GPU_TEST_DEVICE"] ?? "opencl"
         return try OpenCLBackend(device: OpenCLDevices.named(word), precision: precision, kernelForm: form)
       }
     }
-    return [cpu] + openCL
+    return cpu + openCL
   }
 }

@@ -114,12 +114,6 @@ extension CPUBackend {
 
   /// Packed heads start at multiples of 64 bytes.
   private func rounded(_ floats: Int) -> Int { (floats + 15) / 16 * 16 }
-
-  private func withScratch(_ floats: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
-    let scratch = UnsafeMutableRawPointer.allocate(byteCount: floats * 4, alignment: 64)
-    defer { scratch.deallocate() }
-    body(scratch.bindMemory(to: Float.self, capacity: floats))
-  }
 }
 
 /// The heads of a batch, one after the other.

@@ -2,10 +2,10 @@ import Operators
 import Tensors
 
 extension CPUBackend {
-  /// The taps for each direction in oneDNN's layouts, `b` in float32.
+  /// The taps, packed for each direction; `b` in float32.
   public struct ConvolutionWeights: Sendable {
-    let forward: PackedWeights?
-    let backward: PackedWeights?
+    let forward: FrozenWeights?
+    let backward: FrozenWeights?
     let bias: CPUStorage?
     let directions: Directions
   }
@@ -24,10 +24,15 @@ extension CPUBackend {
     let bias = try uploadedBias(bias, op.outputs, "Convolution.pack")
     let forward =
       directions.contains(.forward) ? try packed(shape(op, x, y), weight.values, "Convolution.pack") : nil
-    var backward: PackedWeights?
+    var backward: FrozenWeights?
     if directions.contains(.backward) {
-      let values = op.backwardIsConvolution ? flipped(weight) : weight.values
-      backward = try packed(backwardShape(op, x, y), values, "Convolution.pack")
+      // Without a stride the input's gradient is a plain convolution with the taps turned: oneDNN's forward code is its best.
+      let plain = backwardShape(op, x, y)
+      var convolution = plain
+      convolution.operation = .convolution
+      let isConvolution = op.stride == 1 && op.padding == .same
+      backward = try packed(
+        plain, weight.values, turned: isConvolution ? (convolution, { self.turned(weight) }) : nil, "Convolution.pack")
     }
     return ConvolutionWeights(forward: forward, backward: backward, bias: bias, directions: directions)
   }
@@ -54,7 +59,8 @@ extension CPUBackend {
       added = nil
     }
     return try product(
-      shape(op, x.shape, result), x, packed, bias: weights.bias, addend: added, result: result, "Convolution.forward")
+      shape(op, x.shape, result), x, packed, Epilogue(bias: weights.bias, addend: added), result: result,
+      "Convolution.forward")
   }
 
   public func backwardInput(
@@ -69,7 +75,7 @@ extension CPUBackend {
       throw OperationError(.unsupported, "Convolution.backwardInput", "the weights were not packed for a backward pass")
     }
     return try product(
-      backwardShape(op, inputShape, dy.shape), dy, packed, bias: nil, addend: addend.map(Addend.tensor),
+      backwardShape(op, inputShape, dy.shape), dy, packed, Epilogue(addend: addend.map(Addend.tensor)),
       result: inputShape, "Convolution.backwardInput")
   }
 
@@ -81,17 +87,15 @@ extension CPUBackend {
   }
 
   private func backwardShape(_ op: Convolution, _ x: Shape, _ y: Shape) -> ProductShape {
-    let isConvolution = op.backwardIsConvolution
-    return ProductShape(
-      operation: isConvolution ? .convolution : .convolutionBackward, element: .float32, batch: x[0],
-      inputs: op.outputs, outputs: op.inputs, height: y[1], width: y[2], outHeight: x[1], outWidth: x[2],
-      kernel: op.kernel, stride: op.stride, leadingPadding: op.leadingPadding,
-      trailingPadding: isConvolution ? op.leadingPadding : op.trailingPadding)
+    ProductShape(
+      operation: .convolutionBackward, element: .float32, batch: x[0], inputs: op.outputs, outputs: op.inputs,
+      height: y[1], width: y[2], outHeight: x[1], outWidth: x[2], kernel: op.kernel, stride: op.stride,
+      leadingPadding: op.leadingPadding, trailingPadding: op.trailingPadding)
   }
 
   /// `[outputs, inputs, k, k]` as the taps of the convolution that makes the input's gradient: `[inputs, outputs, k, k]`, turned
   /// by half a circle.
-  private func flipped(_ weight: HostTensor) -> [Float] {
+  private func turned(_ weight: HostTensor) -> [Float] {
     let taps = weight.shape[2] * weight.shape[3]
     let (outputs, inputs) = (weight.shape[0], weight.shape[1])
     return [Float](unsafeUninitializedCapacity: weight.shape.count) { buffer, count in
@@ -109,9 +113,4 @@ extension CPUBackend {
       count = weight.shape.count
     }
   }
-}
-
-extension Convolution {
-  /// Whether the input's gradient is a plain convolution of `dy`: oneDNN's forward code is its best.
-  fileprivate var backwardIsConvolution: Bool { stride == 1 && padding == .same }
 }

@@ -25,6 +25,9 @@ extension CPUBackend {
 }
 
 extension Activation {
+  /// The function's number among the loops.
+  var number: Int32 { Int32(vector.rawValue) }
+
   fileprivate var vector: vector_activation {
     switch self {
     case .silu: vector_silu

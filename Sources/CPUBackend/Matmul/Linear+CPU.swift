@@ -3,10 +3,10 @@ import Operators
 import Tensors
 
 extension CPUBackend {
-  /// `W` and, where a gradient passes, `Wᵀ` in oneDNN's layouts; `b` in float32.
+  /// `W` and, where a gradient passes, `Wᵀ`, each packed for its direction; `b` in float32.
   public struct LinearWeights: Sendable {
-    let forward: PackedWeights?
-    let backward: PackedWeights?
+    let forward: FrozenWeights?
+    let backward: FrozenWeights?
     let bias: CPUStorage?
     let directions: Directions
   }
@@ -22,7 +22,8 @@ extension CPUBackend {
       "weights of \(weight.shape) for \(op.inputs) inputs and \(op.outputs) outputs")
     let bias = try uploadedBias(bias, op.outputs, "Linear.pack")
     let forward =
-      directions.contains(.forward) ? try packed(shape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
+      directions.contains(.forward)
+      ? try packed(shape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
     let backward =
       directions.contains(.backward)
       ? try packed(backwardShape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
@@ -38,14 +39,10 @@ extension CPUBackend {
     guard let packed = weights.forward else {
       throw OperationError(.unsupported, "Linear.forward", "the weights were not packed for a forward pass")
     }
-    let shape = shape(op, rows: x.shape.rows)
-    guard let activation = op.activation else {
-      return try product(
-        shape, x, packed, bias: weights.bias, addend: residual.map(Addend.tensor), result: result, "Linear.forward")
-    }
-    let linear = try product(shape, x, packed, bias: weights.bias, addend: nil, result: result, "Linear.forward")
-    let y = try forward(activation, linear)
-    return if let residual { try add(y, residual) } else { y }
+    return try product(
+      shape(op, rows: x.shape.rows), x, packed,
+      Epilogue(bias: weights.bias, activation: op.activation, addend: residual.map(Addend.tensor)), result: result,
+      "Linear.forward")
   }
 
   public func backwardInput(
@@ -59,7 +56,7 @@ extension CPUBackend {
       throw OperationError(.unsupported, "Linear.backwardInput", "the weights were not packed for a backward pass")
     }
     return try product(
-      backwardShape(op, rows: dy.shape.rows), dy, packed, bias: nil, addend: addend.map(Addend.tensor), result: result,
+      backwardShape(op, rows: dy.shape.rows), dy, packed, Epilogue(addend: addend.map(Addend.tensor)), result: result,
       "Linear.backwardInput")
   }
 

@@ -1,27 +1,69 @@
 import Operators
 import Tensors
 
+/// What computes the products with frozen weights.
+public enum ProductEngine: Sendable, CaseIterable {
+  /// oneDNN where the processor has 16-bit arithmetic for the backend's precision, else the loops; oneDNN in builds without
+  /// optimization, where the loops crawl.
+  case automatic
+  case oneDNN
+  case loops
+}
+
+/// Weights packed for products of one kind, by what will compute them.
+struct FrozenWeights: Sendable {
+  enum Packing: Sendable {
+    case oneDNN(PackedWeights)
+    /// In panels, in the backend's precision.
+    case loops(CPUStorage, ElementType)
+  }
+
+  /// The operation whose plain order the weights were packed from.
+  let operation: ProductShape.Operation
+  let packing: Packing
+}
+
 /// What a product adds itself to.
 enum Addend {
   /// A tensor of the result's shape.
   case tensor(Tensor<CPUStorage>)
   /// One row of channels a sample.
   case rows(Tensor<CPUStorage>)
+
+  var tensor: Tensor<CPUStorage> {
+    switch self {
+    case .tensor(let tensor), .rows(let tensor): tensor
+    }
+  }
+}
+
+/// What happens to a product before it is written: `activation(product + bias) + addend`.
+struct Epilogue {
+  var bias: CPUStorage?
+  var activation: Activation?
+  var addend: Addend?
 }
 
 extension CPUBackend {
-  /// Packs weights in the backend's precision where oneDNN computes in it, else in float32.
+  /// Packs weights, float32 in the shape's plain order. `turned` is another shape that gives the same product from other weights, for
+  /// oneDNN to take instead.
   func packed(
-    _ shape: ProductShape, _ weights: [Float], _ operation: String
-  ) throws(OperationError) -> PackedWeights {
-    var shape = shape
-    shape.element = precision
-    if let packed = try products.pack(shape, weights, into: pool, operation) { return packed }
-    shape.element = .float32
-    guard let packed = try products.pack(shape, weights, into: pool, operation) else {
-      throw OperationError(.unsupported, operation, "oneDNN has no float32 code for these sizes")
+    _ shape: ProductShape, _ weights: [Float], turned: (shape: ProductShape, weights: () -> [Float])? = nil,
+    _ operation: String
+  ) throws(OperationError) -> FrozenWeights {
+    if engine != .loops {
+      let usesOneDNN = engine == .oneDNN || !loopsAreFast
+      for element in [precision, .float32] where element != .float32 || usesOneDNN {
+        var taken = turned?.shape ?? shape
+        taken.element = element
+        if try !products.isFast(taken, operation) { continue }
+        let values = turned?.weights() ?? weights
+        let packed = try products.pack(taken, values, into: pool, operation)
+        return FrozenWeights(operation: taken.operation, packing: .oneDNN(packed))
+      }
     }
-    return packed
+    let storage = try packForLoops(shape, weights, precision, operation)
+    return FrozenWeights(operation: shape.operation, packing: .loops(storage, precision))
   }
 
   /// The bias as float32, or nil.
@@ -31,37 +73,54 @@ extension CPUBackend {
     return try upload(bias, as: .float32).storage
   }
 
-  /// `y = x W + b + addend` of the given shape, in the type of `x`; oneDNN's own 16-bit arithmetic where the weights are
-  /// packed for it, else float32 on widened numbers.
+  /// The product of the given shape, in the type of `x`.
   func product(
-    _ shape: ProductShape, _ x: Tensor<CPUStorage>, _ weights: PackedWeights, bias: CPUStorage?, addend: Addend?,
-    result: Shape, _ operation: String
+    _ shape: ProductShape, _ x: Tensor<CPUStorage>, _ weights: FrozenWeights, _ epilogue: Epilogue, result: Shape,
+    _ operation: String
+  ) throws(OperationError) -> Tensor<CPUStorage> {
+    var shape = shape
+    shape.operation = weights.operation
+    switch weights.packing {
+    case .loops(let storage, let type):
+      let y = try empty(result, x.type, operation)
+      try runLoops(shape, try widened(x, operation), storage, type, epilogue, y, operation)
+      return y
+    case .oneDNN(let packed):
+      return try productByOneDNN(shape, x, packed, epilogue, result: result, operation)
+    }
+  }
+
+  /// oneDNN's own 16-bit arithmetic where the weights are packed for it, else float32 on widened numbers.
+  private func productByOneDNN(
+    _ shape: ProductShape, _ x: Tensor<CPUStorage>, _ weights: PackedWeights, _ epilogue: Epilogue, result: Shape,
+    _ operation: String
   ) throws(OperationError) -> Tensor<CPUStorage> {
     var shape = shape
     shape.element = weights.element
-    shape.hasBias = bias != nil
+    shape.hasBias = epilogue.bias != nil
     // A backward convolution can't accumulate, nor is a sum rounded to 16 bits before the addend comes to it.
-    let addsItself = shape.operation != .convolutionBackward && weights.element == .float32
-    shape.accumulates = addsItself && addend != nil
-    let source = x.type == weights.element ? x : try converted(x, to: weights.element, operation)
-    let y = try empty(result, weights.element, operation)
+    let addend = epilogue.addend
+    shape.accumulates =
+      addend != nil && epilogue.activation == nil && shape.operation != .convolutionBackward
+      && weights.element == .float32
+    let source = try converted(x, to: weights.element, operation)
+    var y = try empty(result, weights.element, operation)
     if shape.accumulates, let addend { fill(y, with: addend) }
-    try products.run(shape, source.storage, weights, bias: bias, y.storage, pool, operation)
+    try products.run(shape, source.storage, weights, bias: epilogue.bias, y.storage, pool, operation)
+    if let activation = epilogue.activation { y = try forward(activation, y) }
     if !shape.accumulates, let addend {
-      if case .tensor(let tensor) = addend, tensor.type == y.type {
-        sum(y, y, tensor)
-      } else {
-        let expanded = try empty(result, y.type, operation)
-        fill(expanded, with: addend)
-        sum(y, y, expanded)
-      }
+      let expanded = try empty(result, y.type, operation)
+      fill(expanded, with: addend)
+      sum(y, y, expanded)
     }
-    return y.type == x.type ? y : try converted(y, to: x.type, operation)
+    return try converted(y, to: x.type, operation)
   }
 
+  /// The tensor in another type: itself where it is of that type already.
   private func converted(
     _ tensor: Tensor<CPUStorage>, to type: ElementType, _ operation: String
   ) throws(OperationError) -> Tensor<CPUStorage> {
+    if tensor.type == type { return tensor }
     let result = try empty(tensor.shape, type, operation)
     convert(result.bytes, type, tensor.bytes, tensor.type, tensor.shape.count)
     return result

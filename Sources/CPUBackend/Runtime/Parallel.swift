@@ -1,4 +1,5 @@
 import Dispatch
+import Foundation
 
 /// Runs `body` for every index below `count`, spread over the machine's cores.
 ///
@@ -32,3 +33,13 @@ func rowsPerPiece(_ channels: Int) -> Int { max(1, 16384 / max(1, channels)) }
 
 /// The same for numbers one by one.
 let elementsPerPiece = 32768
+
+/// Runs `body` with memory for `floats` numbers, aligned for vectors, that the piece of work keeps to itself.
+func withScratch(_ floats: Int, _ body: (UnsafeMutablePointer<Float>) -> Void) {
+  let scratch = UnsafeMutableRawPointer.allocate(byteCount: floats * 4, alignment: 64)
+  defer { scratch.deallocate() }
+  body(scratch.bindMemory(to: Float.self, capacity: floats))
+}
+
+/// Threads that work side by side. It may decide how work is cut, never in what order a sum is taken.
+let coreCount = ProcessInfo.processInfo.activeProcessorCount

@@ -40,19 +40,29 @@ final class Products: @unchecked Sendable {
     return "\(major).\(minor).\(patch)"
   }
 
-  /// Weights, float32 in the shape's plain order, in the layout that `shape` likes best; null where the library has no fast code
-  /// for the shape's element type on this machine.
-  func pack(
-    _ shape: ProductShape, _ weights: UnsafePointer<Float>, into pool: MemoryPool, _ operation: String
-  ) throws(OperationError) -> PackedWeights? {
+  /// Whether the library has fast code for the shape's element type on this machine.
+  func isFast(_ shape: ProductShape, _ operation: String) throws(OperationError) -> Bool {
     lock.lock()
     defer { lock.unlock() }
     var c = shape.c
     var layout: Int32 = 0
     var bytes = 0
     let status = onednn_preferred_layout(engine, &c, &layout, &bytes)
-    if status == onednn_unimplemented && shape.element != .float32 { return nil }
+    if status == onednn_unimplemented { return false }
     try check(status, operation)
+    return true
+  }
+
+  /// Weights, float32 in the shape's plain order, in the layout that `shape` likes best.
+  func pack(
+    _ shape: ProductShape, _ weights: UnsafePointer<Float>, into pool: MemoryPool, _ operation: String
+  ) throws(OperationError) -> PackedWeights {
+    lock.lock()
+    defer { lock.unlock() }
+    var c = shape.c
+    var layout: Int32 = 0
+    var bytes = 0
+    try check(onednn_preferred_layout(engine, &c, &layout, &bytes), operation)
     let storage = try pool.allocate(bytes, for: operation)
     try check(onednn_pack(engine, &c, layout, weights, storage.pointer), operation)
     return PackedWeights(element: shape.element, layout: layout, storage: storage)

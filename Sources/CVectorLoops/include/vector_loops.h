@@ -77,6 +77,44 @@ void vector_adamw(
     float *w, const float *g, float *m, float *v, size_t count, float beta1, float beta2, float epsilon, float decay,
     float step, float root);
 
+// MARK: products with frozen weights (product.c)
+//
+// y[pixel][n] = f(sum over taps and c of x[pixel at tap][c] w[n][c][tap] + bias[n]) + addend, over NHWC: a convolution, its
+// gradient, or with one pixel a row a matmul. An element's sum is taken in one order whatever part of y a call computes.
+
+typedef struct {
+  size_t batch, height, width, inputs;  // x
+  size_t out_height, out_width, outputs;  // y
+  size_t kernel, stride, padding;  // padding above and to the left
+  // Whether this is the gradient of a convolution's input: x is its dy, y its dx, stride and padding its own.
+  bool backward;
+  vector_type weights;
+} vector_product;
+
+typedef struct {
+  const float *bias;  // null for none
+  int activation;  // a vector_activation, or -1
+  const void *addend;  // of y's type; null for none
+  bool addend_is_row;  // one row of channels a sample, or a tensor of y's shape
+} vector_epilogue;
+
+// Whether the products are worth using: not where the compiler was told not to optimize.
+bool vector_product_is_fast(void);
+// Channels of a panel: packed weights are cut into as many panels as `outputs` take.
+size_t vector_product_panel(void);
+size_t vector_product_packed_bytes(const vector_product *p);
+// Packs one panel of w, where the weight of output n, input c and tap t is at n * output_stride + c * input_stride + t * tap_stride.
+void vector_product_pack(
+    const vector_product *p, const float *w, size_t output_stride, size_t input_stride, size_t tap_stride,
+    size_t panel, void *packed);
+// Rows of y that a call computes at most.
+enum { vector_product_rows = 64 };
+size_t vector_product_scratch_floats(const vector_product *p, size_t panels);
+// Rows `first` to `first + count` of y in the channels of `panels` panels from `first_panel` on.
+void vector_product_compute(
+    const vector_product *p, const float *x, const void *packed, const vector_epilogue *epilogue, void *y,
+    vector_type type, size_t first, size_t count, size_t first_panel, size_t panels, float *scratch);
+
 // MARK: attention (attention.c)
 //
 // All of one head: `q`, `k`, `v`, `o` and their gradients point at the head's first number, rows are `heads * dimension` apart.

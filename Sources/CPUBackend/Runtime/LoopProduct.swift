@@ -1,0 +1,77 @@
+import CVectorLoops
+import Operators
+import Tensors
+
+/// Products by the loops in C: packed panels of weights, tiles of rows and panels spread over threads.
+extension CPUBackend {
+  var loopsAreFast: Bool { vector_product_is_fast() }
+
+  func packForLoops(
+    _ shape: ProductShape, _ weights: [Float], _ type: ElementType, _ operation: String
+  ) throws(OperationError) -> CPUStorage {
+    var c = shape.loop(type)
+    let storage = try pool.allocate(vector_product_packed_bytes(&c), for: operation)
+    let taps = shape.kernel * shape.kernel
+    let (outputStride, inputStride) =
+      switch shape.operation {
+      case .matmul: (shape.inputs, 1)
+      case .matmulTransposed: (1, shape.outputs)
+      case .convolution: (shape.inputs * taps, taps)
+      case .convolutionBackward: (taps, shape.outputs * taps)
+      }
+    weights.withUnsafeBufferPointer { values in
+      parallel(panels(shape)) { panel in
+        var c = shape.loop(type)
+        vector_product_pack(&c, values.baseAddress, outputStride, inputStride, 1, panel, storage.pointer)
+      }
+    }
+    return storage
+  }
+
+  /// `x` is float32; `y` is of the epilogue's type.
+  func runLoops(
+    _ shape: ProductShape, _ x: Tensor<CPUStorage>, _ weights: CPUStorage, _ type: ElementType, _ epilogue: Epilogue,
+    _ y: Tensor<CPUStorage>, _ operation: String
+  ) throws(OperationError) {
+    let rows = y.shape.rows
+    let rowBlock = Int(vector_product_rows)
+    let rowBlocks = (rows + rowBlock - 1) / rowBlock
+    // Sums of 384 channels stay in the second-level cache. Fewer where there would be less than three pieces a core: how the
+    // result is cut changes no sum.
+    let panels = panels(shape)
+    let width = vector_product_panel()
+    let wanted = max((panels * width + 383) / 384, (3 * coreCount + rowBlocks - 1) / max(1, rowBlocks))
+    let panelBlock = max(3, ((panels + wanted - 1) / wanted + 2) / 3 * 3)
+    let panelBlocks = (panels + panelBlock - 1) / panelBlock
+    var c = shape.loop(type)
+    let scratchFloats = vector_product_scratch_floats(&c, panelBlock)
+    // Pieces that follow each other share their weights, the larger operand where it matters.
+    parallel(rowBlocks * panelBlocks) { piece in
+      var c = shape.loop(type)
+      let (block, row) = (piece / rowBlocks * panelBlock, piece % rowBlocks * rowBlock)
+      var finish = vector_epilogue(
+        bias: epilogue.bias.map { UnsafePointer($0.floats) }, activation: epilogue.activation?.number ?? -1,
+        addend: epilogue.addend.map { UnsafeRawPointer($0.tensor.bytes) }, addend_is_row: false)
+      if case .rows = epilogue.addend { finish.addend_is_row = true }
+      withScratch(scratchFloats) { scratch in
+        vector_product_compute(
+          &c, x.floats, weights.pointer, &finish, y.bytes, y.type.vector, row, min(rowBlock, rows - row), block,
+          min(panelBlock, panels - block), scratch)
+      }
+    }
+  }
+
+  private func panels(_ shape: ProductShape) -> Int {
+    (shape.outputs + vector_product_panel() - 1) / vector_product_panel()
+  }
+}
+
+extension ProductShape {
+  /// The product as the loops have it, over weights of the given type.
+  fileprivate func loop(_ type: ElementType) -> vector_product {
+    vector_product(
+      batch: batch, height: height, width: width, inputs: inputs, out_height: outHeight, out_width: outWidth,
+      outputs: outputs, kernel: kernel, stride: stride, padding: leadingPadding,
+      backward: operation == .convolutionBackward, weights: type.vector)
+  }
+}

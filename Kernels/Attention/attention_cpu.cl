@@ -21,7 +21,7 @@
 #define HEAD_DIMENSION 40 // channels of a head, 1 to 512
 #endif
 #ifndef BLOCK
-#define BLOCK 96 // rows an item owns: a multiple of 2 TILE_ROWS
+#define BLOCK 96 // rows an item owns: a multiple of TILE_ROWS and of 2 TILE_ROWS / 3
 #endif
 #ifndef STEP
 #define STEP 64 // rows of the other side that pass by at a time: a multiple of TILE_COLUMNS
@@ -33,24 +33,35 @@
 #define LN_2 0.693147181f
 #define ROUND_UP(count) (((count) + TILE_COLUMNS - 1) / TILE_COLUMNS * TILE_COLUMNS)
 
-// 2^x by a polynomial on [-1/2, 1/2], within 1e-7 of it; below 2^-126 it stops falling. A NaN, unlike in fmax, stays one.
+// The larger of two vectors by a plain comparison, which is one instruction where fmax, with its care for NaN, is four.
+#define LARGER(a, b) select(a, b, (b) > (a))
+
+// 2^x for x of at most 1/2 by a polynomial on [-1/2, 1/2], within 1e-7 of it; below 2^-126 it stops falling. A NaN stays one.
+// What is cut off x - 1/2 is x rounded to a whole number, since x is not positive: rint is a dozen instructions in some compilers.
 static inline floatv exp2_vector(floatv x) {
-  x = select(x, (floatv)(-126.0f), x < (floatv)(-126.0f));
-  const floatv whole = rint(x), f = x - whole;
+  x = select(x, (floatv)(-126.0f), (floatv)(-126.0f) > x);
+  const intv whole = JOIN(convert_int, LANES)(x - 0.5f);
+  const floatv f = x - JOIN(convert_float, LANES)(whole);
   floatv p = fma((floatv)(1.54614448e-4f), f, (floatv)(1.34004280e-3f));
   p = fma(p, f, (floatv)(9.61805694e-3f));
   p = fma(p, f, (floatv)(5.55032715e-2f));
   p = fma(p, f, (floatv)(0.240226507f));
   p = fma(p, f, (floatv)(0.693147182f));
   p = fma(p, f, (floatv)(1.0f));
-  return JOIN(as_float, LANES)(JOIN(as_int, LANES)(p) + (JOIN(convert_int, LANES)(whole) << 23));
+  return JOIN(as_float, LANES)(JOIN(as_int, LANES)(p) + (whole << 23));
 }
 
 static inline float highest_of(const floatv x) {
-  float numbers[LANES], highest = MASKED;
-  vstorev(x, 0, numbers);
-  UNROLL for (int i = 0; i < LANES; ++i) highest = fmax(highest, numbers[i]);
-  return highest;
+#if LANES == 16
+  const float8 halves = LARGER(x.lo, x.hi);
+  const float4 quarter = LARGER(halves.lo, halves.hi);
+#elif LANES == 8
+  const float4 quarter = LARGER(x.lo, x.hi);
+#else
+  const float4 quarter = x;
+#endif
+  const float2 pair = LARGER(quarter.lo, quarter.hi);
+  return pair.s0 > pair.s1 ? pair.s0 : pair.s1;
 }
 
 static inline float sum_of(const floatv x) {
@@ -60,16 +71,27 @@ static inline float sum_of(const floatv x) {
   return sum;
 }
 
-// Twice the rows by one vector: what is left of PADDED columns after whole tiles.
-static inline void narrow_product(float *c, const int cStride, const float *a, const int aStride, __global const float *b,
-                           const int bStride, const int depth, const int accumulate) {
-  floatv sums[2 * TILE_ROWS];
-  UNROLL for (int r = 0; r < 2 * TILE_ROWS; ++r) sums[r] = accumulate ? vloadv(0, c + r * cStride) : (floatv)(0.0f);
+// An odd number of vectors a row ends in a tile of three, of fewer rows so that it fits the registers too; or of one, where the
+// row is no longer.
+#define ODD_VECTORS (PADDED == LANES ? 1 : 3)
+#define ODD_ROWS (PADDED == LANES ? 2 * TILE_ROWS : 2 * TILE_ROWS / 3)
+
+// As tile_product, but of ODD_ROWS rows by ODD_VECTORS vectors, and always added.
+static inline void odd_product(float *c, const int cStride, const float *a, const int aStride, __global const float *b,
+                               const int bStride, const int depth) {
+  floatv sums[ODD_ROWS][ODD_VECTORS];
+  UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)
+      sums[r][v] = vloadv(v, c + r * cStride);
   for (int k = 0; k < depth; ++k) {
-    const floatv b0 = vloadv(0, b + k * bStride);
-    UNROLL for (int r = 0; r < 2 * TILE_ROWS; ++r) sums[r] = fma((floatv)(a[r * aStride + k]), b0, sums[r]);
+    floatv columns[ODD_VECTORS];
+    UNROLL for (int v = 0; v < ODD_VECTORS; ++v) columns[v] = vloadv(v, b + k * bStride);
+    UNROLL for (int r = 0; r < ODD_ROWS; ++r) {
+      const floatv x = (floatv)(a[r * aStride + k]);
+      UNROLL for (int v = 0; v < ODD_VECTORS; ++v) sums[r][v] = fma(x, columns[v], sums[r][v]);
+    }
   }
-  UNROLL for (int r = 0; r < 2 * TILE_ROWS; ++r) vstorev(sums[r], 0, c + r * cStride);
+  UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)
+      vstorev(sums[r][v], v, c + r * cStride);
 }
 
 // scores [BLOCK, STEP] = own [BLOCK, PADDED] times `count` columns of panels.
@@ -84,13 +106,13 @@ static inline void score_product(float *scores, const float *own, __global const
 // sums [BLOCK, PADDED] += weights [BLOCK, STEP] times `count` packed rows.
 static inline void sum_product(float *sums, const float *weights, __global const float *packed, const int rows,
                         const int count) {
-  for (int n = 0; n + TILE_COLUMNS <= PADDED; n += TILE_COLUMNS)
+  const int even = PADDED % TILE_COLUMNS == 0 ? PADDED : PADDED - ODD_VECTORS * LANES;
+  for (int n = 0; n < even; n += TILE_COLUMNS)
     for (int r = 0; r < rows; r += TILE_ROWS)
       tile_product_global(sums + r * PADDED + n, PADDED, weights + r * STEP, STEP, packed + n, PADDED, count, 1);
 #if PADDED % TILE_COLUMNS != 0
-  for (int r = 0; r < rows; r += 2 * TILE_ROWS)
-    narrow_product(sums + r * PADDED + PADDED / TILE_COLUMNS * TILE_COLUMNS, PADDED, weights + r * STEP, STEP,
-                   packed + PADDED / TILE_COLUMNS * TILE_COLUMNS, PADDED, count, 1);
+  for (int r = 0; r < rows; r += ODD_ROWS)
+    odd_product(sums + r * PADDED + even, PADDED, weights + r * STEP, STEP, packed + even, PADDED, count);
 #endif
 }
 
@@ -160,9 +182,12 @@ __kernel ONE_ITEM void attention_forward(__global storage_t *y, __global float *
       const int limit = isCausal ? min(seen, firstQuery + r + 1 - first) : seen;
       for (int j = max(limit, 0); j < width; ++j) row[j] = MASKED;
       floatv top = (floatv)(MASKED);
-      for (int j = 0; j < width; j += LANES) top = fmax(top, vloadv(0, row + j));
-      const float newHighest = fmax(highest[r], highest_of(top) * factor);
-      const float shrink = exp2(highest[r] - newHighest);
+      for (int j = 0; j < width; j += LANES) {
+        const floatv score = vloadv(0, row + j);
+        top = LARGER(top, score);
+      }
+      const float highestHere = highest_of(top) * factor, newHighest = highestHere > highest[r] ? highestHere : highest[r];
+      const float shrink = exp2_vector((floatv)(highest[r] - newHighest)).s0;
       floatv total = totals[r] * shrink;
       for (int j = 0; j < width; j += LANES) {
         const floatv p = exp2_vector(fma(vloadv(0, row + j), (floatv)(factor), (floatv)(-newHighest)));

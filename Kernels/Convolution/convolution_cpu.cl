@@ -10,19 +10,19 @@
 // x is [batch, height, width, inputs], y is [batch, outHeight, outWidth, outputs], w is in panels (block_cpu.cl) with the
 // sum's index (s kernel + t) inputs + channel. `addendPixels` neighbouring pixels share a row of the addend: 1 for a residual,
 // outHeight outWidth for a row a sample, 0 for no addend.
-// Groups: (outputs / BLOCK_COLUMNS, pixels of a parity / blockRows, dilation²), rounded up.
+// Groups: (outputs / blockColumns, pixels of a parity / blockRows, dilation²), rounded up; blockColumns is whole panels.
 
 __kernel ONE_ITEM void convolution(__global storage_t *y, __global const storage_t *x, __global const storage_t *w,
                                    __global const float *bias, __global const storage_t *addend, const int batch,
                                    const int height, const int width, const int inputs, const int outHeight,
                                    const int outWidth, const int outputs, const int taps, const int step,
-                                   const int sign, const int offset, const int dilation, const int blockRows,
+                                   const int sign, const int offset, const int dilation, const int blockRows, const int blockColumns,
                                    const int hasBias, const int addendPixels) {
   const int parityY = get_group_id(2) / dilation, parityX = get_group_id(2) % dilation;
   const int rowsY = (outHeight - parityY + dilation - 1) / dilation, rowsX = (outWidth - parityX + dilation - 1) / dilation;
   const int first = get_group_id(1) * blockRows, count = min(blockRows, batch * rowsY * rowsX - first);
   if (count <= 0) return;
-  const int column = get_group_id(0) * BLOCK_COLUMNS, columns = min(BLOCK_COLUMNS, outputs - column);
+  const int column = get_group_id(0) * blockColumns, columns = min(blockColumns, outputs - column);
   const int panels = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
   CACHE_LINE float a[BLOCK_ROWS * BLOCK_DEPTH];
   CACHE_LINE float c[BLOCK_ROWS * BLOCK_COLUMNS];

@@ -1,34 +1,52 @@
 // The loops round the register tile for matmul and convolution (CPU form; needs storage.cl, tile_cpu.cl).
 //
-// An item makes BLOCK_ROWS x BLOCK_COLUMNS numbers of the result, in steps of at most BLOCK_DEPTH along the sum. A step's rows
+// An item makes up to BLOCK_ROWS x BLOCK_COLUMNS numbers of the result, in steps of at most BLOCK_DEPTH along the sum. A step's rows
 // of x are read once, to floats, and stay in the second cache; a step of one weight panel stays in the first; the sums live in
 // `c` between steps. Weights are packed in panels [outputs / TILE_COLUMNS][sum][TILE_COLUMNS], zeros where outputs end.
 
 #ifndef BLOCK_ROWS
-#define BLOCK_ROWS 96 // rows an item makes: a multiple of TILE_ROWS
+#define BLOCK_ROWS 96 // the most rows an item makes: a multiple of TILE_ROWS
 #endif
 #ifndef BLOCK_PANELS
-#define BLOCK_PANELS 4 // panels an item makes
+#define BLOCK_PANELS 20 // the most panels an item makes
 #endif
 #ifndef BLOCK_DEPTH
 #define BLOCK_DEPTH 320 // numbers of a row of x held at a time
 #endif
 #define BLOCK_COLUMNS (BLOCK_PANELS * TILE_COLUMNS)
 
+// Asks for the cache line at a global address, where the compiler knows how: reading the next panel from memory takes as long as
+// multiplying this one.
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_prefetch)
+#define FETCH(address) __builtin_prefetch((const void *)(size_t)(address))
+#endif
+#endif
+#ifndef FETCH
+#define FETCH(address)
+#endif
+#define LINE ((int)(64 / sizeof(storage_t))) // numbers in a cache line
+
 // c += a times `depth` rows of `panels` panels that start at w and lie panelStride numbers apart; `unpacked` is room for one.
 static inline void block_product(float *c, const float *a, __global const storage_t *w, const size_t panelStride,
-                          const int rows, const int panels, const int depth, const int accumulate, float *unpacked) {
+                                 const int rows, const int panels, const int depth, const int accumulate,
+                                 float *unpacked) {
   for (int panel = 0; panel < panels; ++panel, w += panelStride) {
-#if STORAGE == 32
-    for (int r = 0; r < rows; r += TILE_ROWS)
-      tile_product_global(c + r * BLOCK_COLUMNS + panel * TILE_COLUMNS, BLOCK_COLUMNS, a + r * BLOCK_DEPTH, BLOCK_DEPTH,
-                          w, TILE_COLUMNS, depth, accumulate);
-#else
+    // The lines of the next panel, or of this step's sequel in the first, spread over the tiles of this one.
+    __global const storage_t *next = panel + 1 < panels ? w + panelStride : w - panel * panelStride + depth * TILE_COLUMNS;
+    const int share = depth * TILE_COLUMNS / ((rows + TILE_ROWS - 1) / TILE_ROWS) + LINE;
+#if STORAGE != 32
     read_row(unpacked, w, depth * TILE_COLUMNS);
-    for (int r = 0; r < rows; r += TILE_ROWS)
-      tile_product(c + r * BLOCK_COLUMNS + panel * TILE_COLUMNS, BLOCK_COLUMNS, a + r * BLOCK_DEPTH, BLOCK_DEPTH,
-                   unpacked, TILE_COLUMNS, depth, accumulate);
 #endif
+    for (int r = 0; r < rows; r += TILE_ROWS, next += share) {
+      for (int line = 0; line < share; line += LINE) FETCH(next + line);
+      float *target = c + r * BLOCK_COLUMNS + panel * TILE_COLUMNS;
+#if STORAGE == 32
+      tile_product_global(target, BLOCK_COLUMNS, a + r * BLOCK_DEPTH, BLOCK_DEPTH, w, TILE_COLUMNS, depth, accumulate);
+#else
+      tile_product(target, BLOCK_COLUMNS, a + r * BLOCK_DEPTH, BLOCK_DEPTH, unpacked, TILE_COLUMNS, depth, accumulate);
+#endif
+    }
   }
 }
 

@@ -4,14 +4,14 @@
 //
 // x is [rows, inputs], y and addend are [rows, outputs], bias is [outputs] in float, w is in panels (block_cpu.cl). Backward
 // to the input is the same product with the weights packed the other way: dx = dy wᵀ + addend. Nothing is saved.
-// Groups: (columns / BLOCK_COLUMNS, rows / blockRows), rounded up; blockRows is at most BLOCK_ROWS.
+// Groups: (columns / blockColumns, rows / blockRows), rounded up; blockColumns is whole panels.
 
 __kernel ONE_ITEM void linear(__global storage_t *y, __global const storage_t *x, __global const storage_t *w,
                               __global const float *bias, __global const storage_t *addend, const int rows,
-                              const int inputs, const int outputs, const int blockRows, const int hasBias,
-                              const int hasAddend) {
-  const int column = get_group_id(0) * BLOCK_COLUMNS, row = get_group_id(1) * blockRows;
-  const int columns = min(BLOCK_COLUMNS, outputs - column), count = min(blockRows, rows - row);
+                              const int inputs, const int outputs, const int blockRows, const int blockColumns,
+                              const int hasBias, const int hasAddend) {
+  const int column = get_group_id(0) * blockColumns, row = get_group_id(1) * blockRows;
+  const int columns = min(blockColumns, outputs - column), count = min(blockRows, rows - row);
   const int panels = (columns + TILE_COLUMNS - 1) / TILE_COLUMNS;
   CACHE_LINE float a[BLOCK_ROWS * BLOCK_DEPTH];
   CACHE_LINE float c[BLOCK_ROWS * BLOCK_COLUMNS];

@@ -116,14 +116,14 @@ extension OpenCLBackend: ConvolutionBackend {
     } else {
       let block = BlockTile(device)
       let layers = dilation * dilation
-      let blockRows = block.blockRows(rows: rows, columns: columns, layers: layers, device: device)
-      let groups = [(columns + block.columns - 1) / block.columns, (rows + blockRows - 1) / blockRows, layers]
+      let part = block.block(rows: rows, columns: columns, layers: layers, device: device)
+      let groups = [(columns + part.columns - 1) / part.columns, (rows + part.rows - 1) / part.rows, layers]
       let (step, sign) = direction == .forward ? (op.stride, 1) : (1, -1)
       try run(
         "convolution", ConvolutionBlockParameters(block: block), storage: precision,
         WorkSize(groups: groups, local: [1, 1, 1]), y, x, packed, bias ?? packed.storage, addendBuffer, x.shape[0],
         x.shape[1], x.shape[2], x.shape[3], shape[1], shape[2], columns, op.kernel, step, sign, -sign * op.leadingPadding,
-        dilation, blockRows, bias == nil ? 0 : 1, addendPixels)
+        dilation, part.rows, part.columns, bias == nil ? 0 : 1, addendPixels)
     }
     return y
   }

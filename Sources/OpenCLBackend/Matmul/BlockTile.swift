@@ -34,7 +34,7 @@ struct BlockTile: Sendable, Hashable {
   let tile: VectorTile
   /// The most rows an item makes, in whole tiles.
   let rows: Int
-  /// Weight panels an item makes.
+  /// The most weight panels an item makes: the more, the less its rows cost to read.
   let panels: Int
   /// Numbers of a row of the input held at a time.
   let depth: Int
@@ -42,19 +42,32 @@ struct BlockTile: Sendable, Hashable {
   init(_ device: OpenCLDevice) {
     tile = VectorTile(device)
     rows = 96
-    panels = 64 / tile.columns
+    panels = 320 / tile.columns
     depth = 320
   }
 
   var columns: Int { panels * tile.columns }
 
-  /// Rows an item makes of `rows` in all, so that the blocks are even and every unit gets some.
-  func blockRows(rows: Int, columns: Int, layers: Int = 1, device: OpenCLDevice) -> Int {
-    let columnBlocks = (columns + self.columns - 1) / self.columns
-    var blocks = (rows + self.rows - 1) / self.rows
-    while blocks * columnBlocks * layers < 4 * device.computeUnits, rows > blocks * 4 * tile.rows { blocks *= 2 }
-    let even = (rows + blocks - 1) / blocks
-    return min(self.rows, (even + tile.rows - 1) / tile.rows * tile.rows)
+  /// Rows and columns an item makes of `rows` x `columns` in all, `layers` times over: blocks of even size, and four of them for
+  /// each of the device's units if there is enough to share.
+  func block(rows: Int, columns: Int, layers: Int = 1, device: OpenCLDevice) -> (rows: Int, columns: Int) {
+    let panels = (columns + tile.columns - 1) / tile.columns
+    let tiles = (rows + tile.rows - 1) / tile.rows
+    var rowBlocks = (rows + self.rows - 1) / self.rows
+    var columnBlocks = (panels + self.panels - 1) / self.panels
+    while rowBlocks * columnBlocks * layers < 4 * device.computeUnits {
+      // Rows keep company longer: a panel is read once for all of an item's rows.
+      if panels >= columnBlocks * 8 {
+        columnBlocks *= 2
+      } else if tiles >= rowBlocks * 8 {
+        rowBlocks *= 2
+      } else {
+        break
+      }
+    }
+    return (
+      (tiles + rowBlocks - 1) / rowBlocks * tile.rows, (panels + columnBlocks - 1) / columnBlocks * tile.columns
+    )
   }
 
   var defines: [KernelDefine] {

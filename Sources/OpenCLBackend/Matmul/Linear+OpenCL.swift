@@ -83,12 +83,14 @@ extension OpenCLBackend: MatmulBackend {
       }
     } else {
       let block = BlockTile(device)
-      let blockRows = block.blockRows(rows: rows, columns: shape.channels, device: device)
-      let groups = [(shape.channels + block.columns - 1) / block.columns, (rows + blockRows - 1) / blockRows]
+      let part = block.block(rows: rows, columns: shape.channels, device: device)
+      let groups = [
+        (shape.channels + part.columns - 1) / part.columns, (rows + part.rows - 1) / part.rows,
+      ]
       try run(
         "linear", LinearBlockParameters(block: block, activation: op.activation), storage: precision,
         WorkSize(groups: groups, local: [1, 1]), y, x, packed, bias ?? packed.storage, addendBuffer, rows,
-        x.shape.channels, shape.channels, blockRows, bias == nil ? 0 : 1, hasAddend)
+        x.shape.channels, shape.channels, part.rows, part.columns, bias == nil ? 0 : 1, hasAddend)
     }
     return y
   }

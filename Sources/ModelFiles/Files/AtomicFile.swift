@@ -116,7 +116,7 @@ private func failedWrite(_ url: URL, _ code: Int32) -> UserError {
   return UserError(.inputOutput, "\(url.path): can't be written (\(systemMessage(code))); \(advice)")
 }
 
-private func failedCreation(_ url: URL, _ code: Int32) -> UserError {
+func failedCreation(_ url: URL, _ code: Int32) -> UserError {
   switch code {
   case ENOSPC, EDQUOT, EIO: failedWrite(url, code)
   case ENOENT:

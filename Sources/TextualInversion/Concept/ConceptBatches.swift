@@ -1,0 +1,60 @@
+import Operators
+import StableDiffusion
+import Tensors
+
+/// A concept's batches: pictures in a fresh order every time round, a prompt, a time and noise for each.
+///
+/// Every draw comes from (seed, step) alone, so a resumed run needs no other state to go on as if never stopped.
+public struct ConceptBatches: BatchSource {
+  private let settings: TrainingSettings
+  private let latents: LatentCache
+  /// The templates' token ids, 77 each.
+  private let prompts: [[Int32]]
+  private let trainSteps: Int
+
+  /// - Parameter encode: a prompt to its token ids.
+  public init(
+    settings: TrainingSettings, latents: LatentCache, schedule: NoiseSchedule, encode: (String) -> [Int32]
+  ) {
+    self.settings = settings
+    self.latents = latents
+    prompts = (settings.templates ?? settings.kind.templates).map { template in
+      encode(settings.placeholder.expanded(in: PromptTemplates.filled(template, with: settings.placeholder.word)))
+    }
+    trainSteps = schedule.steps
+  }
+
+  public func batch(step: Int, microBatch: Int) throws -> Batch {
+    let seed = settings.seed
+    let turn = step * settings.accumulation + microBatch
+    let prompt = RandomStream.prompts.generator(seed: seed, step: turn)
+    let time = RandomStream.timesteps.generator(seed: seed, step: turn)
+    let flip = RandomStream.flips.generator(seed: seed, step: turn)
+    let size = latents.shape.count
+    let shape = Shape([settings.batchSize] + latents.shape.dimensions)
+    let posteriorNoise = RandomStream.posterior.generator(seed: seed, step: turn).normals(shape.count)
+
+    var values: [Float] = []
+    var ids: [Int32] = []
+    var timesteps: [Int] = []
+    for sample in 0..<settings.batchSize {
+      values += latents.sample(
+        pictureIndex(turn * settings.batchSize + sample),
+        mirrored: settings.flips && flip.integer(below: 2, at: sample) == 1,
+        noise: Array(posteriorNoise[sample * size..<(sample + 1) * size]))
+      ids += prompts[prompt.integer(below: prompts.count, at: sample)]
+      timesteps.append(time.integer(below: trainSteps, at: sample))
+    }
+    return Batch(
+      latents: HostTensor(shape, values),
+      noise: HostTensor(shape, RandomStream.noise.generator(seed: seed, step: turn).normals(shape.count)),
+      timesteps: timesteps,
+      tokens: TokenBatch(ids: ids, batch: settings.batchSize, length: ids.count / settings.batchSize))
+  }
+
+  /// The picture that draw number `draw` of the run shows: every picture once before any comes again.
+  private func pictureIndex(_ draw: Int) -> Int {
+    let order = RandomStream.pictureOrder.generator(seed: settings.seed, step: draw / latents.count)
+    return order.permutation(latents.count)[draw % latents.count]
+  }
+}

@@ -1,0 +1,14 @@
+import Foundation
+import Images
+import Tensors
+
+/// A run's loss over its steps, as a picture.
+public enum LossCurve {
+  /// A PNG of the losses and of their running mean, which is what can be read: single steps differ by their timestep most.
+  public static func png(_ losses: [Double], title: String) throws(UserError) -> Data {
+    try LineChart(
+      title: title, xLabel: "step", yLabel: "loss",
+      points: losses.enumerated().map { (x: Double($0.offset + 1), y: $0.element) }
+    ).picture.encodedPNG()
+  }
+}

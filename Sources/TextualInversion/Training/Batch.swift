@@ -1,0 +1,27 @@
+import Operators
+import Tensors
+
+/// Everything a training step draws: what makes a run's numbers beside the rows themselves.
+public struct Batch: Sendable {
+  /// Scaled latents before noise, `[batch, height, width, 4]`.
+  public let latents: HostTensor
+  /// Standard normal noise of the same shape.
+  public let noise: HostTensor
+  /// One timestep a sample, below the schedule's length.
+  public let timesteps: [Int]
+  /// The prompts, one a sample.
+  public let tokens: TokenBatch
+
+  public init(latents: HostTensor, noise: HostTensor, timesteps: [Int], tokens: TokenBatch) {
+    self.latents = latents
+    self.noise = noise
+    self.timesteps = timesteps
+    self.tokens = tokens
+  }
+}
+
+/// Where batches come from: a concept's pictures, or a trace to replay.
+public protocol BatchSource: Sendable {
+  /// Micro-batch `microBatch` of optimizer step `step` (both from 0), a function of the two numbers alone.
+  func batch(step: Int, microBatch: Int) throws -> Batch
+}

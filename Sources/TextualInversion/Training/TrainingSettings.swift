@@ -1,0 +1,68 @@
+import Operators
+import Tensors
+
+/// Everything that decides a run's numbers, beside the model and the pictures themselves; kept in `training.json` and in every
+/// checkpoint.
+public struct TrainingSettings: Sendable, Hashable, Codable {
+  public var placeholder: Placeholder
+  /// The word or phrase whose tokens the rows start from, in turn.
+  public var initializer: String
+  public var kind: ConceptKind
+  /// The prompts, each with `{}` where the word goes; the kind's own where none are given.
+  public var templates: [String]?
+  public var steps = 2000
+  public var batchSize = 1
+  /// Micro-batches whose gradients are averaged in a step.
+  public var accumulation = 1
+  public var learningRate: Float = 5e-3
+  public var schedule = LearningRateSchedule.constant
+  public var warmupSteps = 0
+  public var optimizer = AdamW()
+  /// The side of the square that pictures are brought to, in pixels; a multiple of 8.
+  public var resolution: Int
+  public var fitting = PictureFitting.crop
+  /// Whether half the pictures, drawn anew each step, are mirrored.
+  public var flips = false
+  public var seed: UInt64 = 0
+  public var precision: ElementType
+
+  public init(
+    placeholder: Placeholder, initializer: String, kind: ConceptKind, resolution: Int, precision: ElementType
+  ) {
+    self.placeholder = placeholder
+    self.initializer = initializer
+    self.kind = kind
+    self.resolution = resolution
+    self.precision = precision
+  }
+
+  /// Throws `UserError(.usage)` naming the first setting that is out of range.
+  public func validate() throws(UserError) {
+    func require(_ condition: Bool, _ message: String) throws(UserError) {
+      if !condition { throw UserError(.usage, message) }
+    }
+    try require(steps >= 1, "--steps must be at least 1, not \(steps)")
+    try require((1...256).contains(batchSize), "--batch-size must be between 1 and 256, not \(batchSize)")
+    try require((1...1024).contains(accumulation), "--accumulate must be between 1 and 1024, not \(accumulation)")
+    try require(learningRate.isFinite && learningRate > 0, "--learning-rate must be above 0, not \(learningRate)")
+    try require((0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
+    try require(
+      (16...2048).contains(resolution) && resolution % 8 == 0,
+      "--resolution must be a multiple of 8 between 16 and 2048, not \(resolution)")
+    try require(
+      !initializer.allSatisfy(\.isWhitespace), "--initializer must name a word to start from, such as 'toy'")
+  }
+
+  /// The rate at step `step`, from 0.
+  func learningRate(at step: Int) -> Float {
+    Float(Double(learningRate) * schedule.factor(step: step, steps: steps, warmup: warmupSteps))
+  }
+}
+
+/// How a picture is brought to a square.
+public enum PictureFitting: String, Sendable, Codable, CaseIterable {
+  /// The largest square in its middle.
+  case crop
+  /// The whole picture, squeezed.
+  case squash
+}

@@ -1,0 +1,91 @@
+import Foundation
+import ModelFiles
+import Operators
+import StableDiffusion
+import Tensors
+import TextualInversion
+
+/// What a training step takes.
+struct StepTiming: Encodable {
+  /// The median over the timed steps, with the device's work in one go.
+  let stepMilliseconds: Double
+  /// The step before them, which builds kernels and settles the pool.
+  let firstStepMilliseconds: Double
+  /// One more step, with a wait behind every phase.
+  let phaseMilliseconds: [String: Double]
+  /// Making the random weights and packing them.
+  let loadSeconds: Double
+  /// The most device memory in use at a time, weights and activations.
+  let peakBytes: Int
+  let loss: Float
+
+  /// The figures for a person.
+  var lines: String {
+    let phases = TrainingPhase.allCases.compactMap { phase in
+      phaseMilliseconds[phase.rawValue].map { String(format: "  %-14@ %10.1f ms", phase.rawValue as NSString, $0) }
+    }
+    let head = [
+      String(format: "training step    %10.1f ms  (first %.1f ms)", stepMilliseconds, firstStepMilliseconds),
+      String(format: "peak memory      %10.2f GiB", Double(peakBytes) / Double(1 << 30)),
+    ]
+    return (head + phases).joined(separator: "\n")
+  }
+}
+
+/// A training step on a model of a known shape with random weights and random latents, as it runs once latents are cached.
+final class StepBench<B: Backend> {
+  private let backend: B
+  private let trainer: Trainer<B>
+  private let batch: Batch
+  private let loadSeconds: Double
+
+  init(backend: B, shape: ModelShape, resolution: Int, batchSize: Int) throws {
+    self.backend = backend
+    let start = Date()
+    let weights = RandomWeights()
+    let textEncoder = try TextEncoder(backend, shape.textEncoder, weights: weights, differentiable: true)
+    let unet = try UNet(backend, shape.unet, weights: weights, differentiable: true)
+    try backend.synchronize()
+    loadSeconds = Date().timeIntervalSince(start)
+
+    let schedule = try NoiseSchedule(SchedulerConfiguration())
+    let side = resolution / shape.autoencoder.sizeMultiple
+    let latentShape: Shape = [batchSize, side, side, shape.unet.inputChannels]
+    let random = Philox(seed: 0, stream: 0)
+    let length = shape.textEncoder.positions
+    let vocabulary = shape.textEncoder.vocabularySize
+    var ids = (0..<batchSize * length).map { Int32(random.integer(below: vocabulary, at: $0)) }
+    for prompt in 0..<batchSize { ids[prompt * length + 5] = Int32(vocabulary) }
+    batch = Batch(
+      latents: HostTensor(latentShape, Philox(seed: 0, stream: 1).normals(latentShape.count)),
+      noise: HostTensor(latentShape, Philox(seed: 0, stream: 2).normals(latentShape.count)),
+      timesteps: (0..<batchSize).map { random.integer(below: schedule.steps, at: $0) },
+      tokens: TokenBatch(ids: ids, batch: batchSize, length: length))
+    let rows = HostTensor(
+      [1, shape.textEncoder.width], Philox(seed: 0, stream: 3).normals(shape.textEncoder.width).map { $0 * 0.02 })
+    trainer = try Trainer(
+      backend: backend, textEncoder: textEncoder, unet: unet, schedule: schedule, optimizer: AdamW(),
+      state: TrainingState(rows: rows, precision: backend.precision))
+  }
+
+  /// Times `steps` steps after one that is not counted.
+  func run(steps: Int) throws -> StepTiming {
+    let first = try trainer.step([batch], learningRate: 1e-3)
+    let times = try (0..<steps).map { _ in try trainer.step([batch], learningRate: 1e-3).seconds }.sorted()
+    var phases: [String: Double] = [:]
+    var last = ContinuousClock.now
+    _ = try trainer.step([batch], learningRate: 1e-3) { phase throws(OperationError) in
+      try self.backend.synchronize()
+      phases[phase.rawValue, default: 0] += last.duration(to: .now).milliseconds
+      last = .now
+    }
+    return StepTiming(
+      stepMilliseconds: times[times.count / 2] * 1000, firstStepMilliseconds: first.seconds * 1000,
+      phaseMilliseconds: phases, loadSeconds: loadSeconds, peakBytes: backend.memory.peakBytes, loss: first.loss)
+  }
+}
+
+extension Duration {
+  /// Milliseconds, with their fraction.
+  var milliseconds: Double { Double(components.seconds) * 1e3 + Double(components.attoseconds) * 1e-15 }
+}

@@ -1,0 +1,100 @@
+import ArgumentParser
+import DemoModel
+import Foundation
+import Images
+import ModelFiles
+import Operators
+import Tensors
+import TextualInversion
+
+extension DemoConcept: ExpressibleByArgument {}
+
+/// `ti-gpu demo`: the whole job on the built-in model, from five pictures to a sheet of before and after.
+struct Demo: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Learns a word from five pictures on the built-in model, and shows what came of it.",
+    discussion: "  ti-gpu demo --concept night-tree --output night-tree")
+
+  @OptionGroup var device: DeviceOptions
+
+  @Option(help: "The example to learn: \(DemoConcept.names).")
+  var concept = DemoConcept.myCat
+  @Option(help: ArgumentHelp("Where the results go.", valueName: "folder"))
+  var output = "demo-output"
+  @Option(help: "What every random draw comes from.")
+  var seed: UInt64 = 0
+  @Flag(help: "Print JSON on standard output.")
+  var json = false
+
+  func run() throws {
+    try device.run(Work(command: self, interrupt: Interrupt("Stopping ...")))
+  }
+
+  private struct Result: Encodable {
+    let embedding: String
+    let lossCurve: String
+    let sheet: String
+    let trainingSeconds: Double
+    let seconds: Double
+  }
+
+  private struct Work: BackendWork {
+    let command: Demo
+    let interrupt: Interrupt
+
+    func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
+      let start = Date()
+      let model = try ModelFolder(DemoModel.model)
+      let settings = try command.concept.settings(seed: command.seed, precision: precision)
+      let run = try TrainingRun(
+        model: model, pictures: command.concept.folder, settings: settings,
+        output: URL(fileURLWithPath: command.output), makeBackend: makeBackend, notice: Console.note)
+      Console.note(
+        "Teaching the word \(settings.placeholder.word) from \(run.concept.pictures.count) pictures, on \(run.backend.name)")
+      let training = ProgressLine(total: settings.steps)
+      var smoothed = RunningMean()
+      let trainingStart = Date()
+      let outcome = try run.run(
+        observe: { training.update($0.step, String(format: "loss %.4f", smoothed.add(Double($0.loss)))) },
+        shouldStop: { interrupt.isRequested })
+      let trainingSeconds = Date().timeIntervalSince(trainingStart)
+      guard outcome == .finished else { throw CancellationError() }
+
+      Console.note("Making pictures with the plain word and with the learned one ...")
+      let generator = try Generator(
+        model: model, embeddings: [run.embedding()], precision: precision, makeBackend: makeBackend)
+      let sheet = try BeforeAfterSheet(concept: command.concept, word: settings.placeholder.word)
+        .picture(training: run.concept.pictures, generator: generator, seed: command.seed) { interrupt.isRequested }
+      let sheetFile = run.folder.url.appendingPathComponent("before-after.png")
+      try AtomicFile.write(sheet.encodedPNG(), to: sheetFile)
+
+      if command.json {
+        try Console.json(
+          Result(
+            embedding: run.folder.embedding.path, lossCurve: run.folder.lossCurve.path, sheet: sheetFile.path,
+            trainingSeconds: trainingSeconds, seconds: Date().timeIntervalSince(start)))
+      } else {
+        print("The learned word:  \(run.folder.embedding.path)")
+        print("The loss curve:    \(run.folder.lossCurve.path)")
+        print("Before and after:  \(sheetFile.path)")
+      }
+    }
+  }
+}
+
+extension DemoConcept {
+  /// The recipe as settings of a run.
+  func settings(seed: UInt64, precision: ElementType) throws(UserError) -> TrainingSettings {
+    guard let kind = ConceptKind(rawValue: recipe.kind) else {
+      throw UserError(.badData, "the concept \(rawValue) is of no known kind: \(recipe.kind)")
+    }
+    var settings = TrainingSettings(
+      placeholder: try Placeholder("<\(rawValue)>", vectors: recipe.vectors), initializer: recipe.initializer,
+      kind: kind, resolution: 64, precision: precision)
+    settings.steps = recipe.steps
+    settings.batchSize = recipe.batchSize
+    settings.learningRate = recipe.learningRate
+    settings.seed = seed
+    return settings
+  }
+}

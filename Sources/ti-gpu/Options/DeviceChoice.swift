@@ -1,0 +1,87 @@
+import ArgumentParser
+import CPUBackend
+import OpenCLBackend
+import Operators
+import Tensors
+
+/// `--device`: where to compute.
+enum DeviceChoice: ExpressibleByArgument, CustomStringConvertible {
+  /// A GPU where there is one, else the CPU backend.
+  case auto
+  case cpu
+  /// `opencl` for the first GPU, or the first device where no GPU is; `opencl:P.D` for one of those that `devices` shows.
+  case opencl(String)
+
+  init?(argument: String) {
+    switch argument {
+    case "auto": self = .auto
+    case "cpu": self = .cpu
+    case _ where argument.split(separator: ":").first == "opencl": self = .opencl(argument)
+    default: return nil
+    }
+  }
+
+  var description: String {
+    switch self {
+    case .auto: "auto"
+    case .cpu: "cpu"
+    case .opencl(let word): word
+    }
+  }
+}
+
+/// `--precision`: how activations and weights are stored.
+enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
+  case auto, f32, f16, bf16
+
+  /// The element type asked for; `auto` is 16 bits on a GPU and 32 on a CPU.
+  func type(onGPU: Bool) -> ElementType {
+    switch self {
+    case .auto: onGPU ? .float16 : .float32
+    case .f32: .float32
+    case .f16: .float16
+    case .bf16: .bfloat16
+    }
+  }
+}
+
+extension KernelForm: ExpressibleByArgument {}
+
+/// The options every command that computes has.
+struct DeviceOptions: ParsableArguments {
+  @Option(help: "Where to compute: auto, cpu, opencl, or opencl:P.D as 'ti-gpu devices' numbers them.")
+  var device = DeviceChoice.auto
+
+  @Option(help: "How activations and weights are stored: auto, f32, f16 or bf16.")
+  var precision = PrecisionChoice.auto
+
+  @Option(help: "Which form of the OpenCL kernels runs: auto, gpu or cpu.")
+  var kernelForm = KernelForm.auto
+
+  /// Runs `work` on the device that was chosen.
+  func run(_ work: some BackendWork) throws {
+    guard let device = try openCLDevice() else {
+      return try work.run(precision: precision.type(onGPU: false), makeBackend: { try CPUBackend(precision: $0) })
+    }
+    return try work.run(precision: precision.type(onGPU: device.kind == .gpu)) { [kernelForm] precision in
+      try OpenCLBackend(device: device, precision: precision, kernelForm: kernelForm)
+    }
+  }
+
+  /// The OpenCL device that was chosen; nil is the CPU backend.
+  private func openCLDevice() throws -> OpenCLDevice? {
+    switch device {
+    case .cpu: nil
+    case .auto: try OpenCLDevices.list().first { $0.kind == .gpu }
+    case .opencl(let word): try OpenCLDevices.named(word)
+    }
+  }
+}
+
+/// A job that runs on any backend.
+protocol BackendWork {
+  /// - Parameters:
+  ///   - precision: what the user asked for, or what fits the device.
+  ///   - makeBackend: makes a backend on the chosen device that stores as asked.
+  func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws
+}

@@ -1,0 +1,33 @@
+import ArgumentParser
+import DemoModel
+import Foundation
+import ModelFiles
+import Tensors
+
+/// `--model`: a folder in diffusers' layout, or `demo` for the built-in model.
+struct ModelOptions: ParsableArguments {
+  @Option(help: ArgumentHelp("A model folder in diffusers' layout, or 'demo'.", valueName: "folder"))
+  var model: String
+
+  /// The model's folder.
+  func folder() throws(UserError) -> ModelFolder {
+    try ModelFolder(model == "demo" ? DemoModel.model : URL(fileURLWithPath: model))
+  }
+
+  /// The model's name as it goes into a picture's settings.
+  var name: String { model == "demo" ? "demo" : URL(fileURLWithPath: model).lastPathComponent }
+}
+
+/// `--images`: a folder, or `demo:NAME` for an example concept.
+enum ConceptFolder {
+  private static let prefix = "demo:"
+
+  static func url(_ argument: String) throws(UserError) -> URL {
+    guard argument.hasPrefix(prefix) else { return URL(fileURLWithPath: argument) }
+    let name = String(argument.dropFirst(prefix.count))
+    guard let concept = DemoConcept(rawValue: name) else {
+      throw UserError(.noInput, "there is no example concept '\(name)': \(DemoConcept.names) are built in")
+    }
+    return concept.folder
+  }
+}

@@ -1,0 +1,107 @@
+import ArgumentParser
+import Foundation
+import Tensors
+import TextualInversion
+
+/// The options that decide a run. None has a value of its own: what is not given comes from the run that is gone on with, or
+/// from the library's defaults.
+struct TrainingOptions: ParsableArguments {
+  @Option(help: "The word to teach, such as '<toy>'.")
+  var token: String?
+  @Option(help: "A word or phrase near in meaning to start from.")
+  var initializer: String?
+  @Option(help: "How many vectors the word has (1).")
+  var vectors: Int?
+  @Option(help: "What is learned: object, style or subject (object).")
+  var kind: ConceptKind?
+  @Option(help: ArgumentHelp("Prompts to learn from, a line each with {} for the word.", valueName: "file"))
+  var templates: String?
+  @Option(help: "Optimizer steps (2000).")
+  var steps: Int?
+  @Option(help: "Pictures a batch (1).")
+  var batchSize: Int?
+  @Option(help: "Batches whose gradients are averaged in a step (1).")
+  var accumulate: Int?
+  @Option(help: "AdamW's learning rate (5e-3).")
+  var learningRate: Float?
+  @Option(help: "How the rate moves: constant, linear or cosine (constant).")
+  var schedule: LearningRateSchedule?
+  @Option(help: "Steps over which the rate rises to its full height (0).")
+  var warmup: Int?
+  @Option(help: "The pictures' side in pixels (the model's own).")
+  var resolution: Int?
+  @Option(help: "How pictures become squares: crop their middle, or squash (crop).")
+  var fit: PictureFitting?
+  @Flag(inversion: .prefixedNo, help: "Mirror half the pictures (no).")
+  var flip: Bool?
+  @Option(help: "What every random draw comes from (0).")
+  var seed: UInt64?
+
+  /// The word, which every kind of training needs.
+  func word() throws(UserError) -> String {
+    guard let token else { throw UserError(.usage, "--token is missing: the word to teach, such as '<toy>'") }
+    return token
+  }
+
+  /// The run's settings: what was given here, over the earlier run's, over the defaults.
+  ///
+  /// - Throws: `UserError(.usage)` for a value out of range, or one that differs from the earlier run's; only `--steps` may.
+  func settings(resuming earlier: TrainingSettings?, precision: ElementType, nativeSide: Int)
+    throws(UserError) -> TrainingSettings
+  {
+    var settings: TrainingSettings
+    if let earlier {
+      settings = earlier
+      settings.precision = precision
+      settings.placeholder = try Placeholder(
+        token ?? earlier.placeholder.word, vectors: vectors ?? earlier.placeholder.vectors)
+    } else {
+      guard let initializer else {
+        throw UserError(.usage, "--initializer is missing: a word to start from, such as 'toy'")
+      }
+      settings = TrainingSettings(
+        placeholder: try Placeholder(word(), vectors: vectors ?? 1), initializer: initializer, kind: kind ?? .object,
+        resolution: nativeSide, precision: precision)
+    }
+    func take<T>(_ value: T?, _ path: WritableKeyPath<TrainingSettings, T>) {
+      if let value { settings[keyPath: path] = value }
+    }
+    take(initializer, \.initializer)
+    take(kind, \.kind)
+    take(steps, \.steps)
+    take(batchSize, \.batchSize)
+    take(accumulate, \.accumulation)
+    take(learningRate, \.learningRate)
+    take(schedule, \.schedule)
+    take(warmup, \.warmupSteps)
+    take(resolution, \.resolution)
+    take(fit, \.fitting)
+    take(flip, \.flips)
+    take(seed, \.seed)
+    if let templates { settings.templates = try PromptTemplates.read(URL(fileURLWithPath: templates)) }
+    try settings.validate()
+    if let earlier {
+      var comparable = settings
+      comparable.steps = earlier.steps
+      guard comparable == earlier else {
+        throw UserError(
+          .usage, "the run to resume was started with other settings; leave the options out, or give the same "
+            + "(only --steps may differ)")
+      }
+    }
+    return settings
+  }
+}
+
+/// A mean that forgets: what a loss that jumps from step to step is read by.
+struct RunningMean {
+  private var sum = 0.0
+  private var weight = 0.0
+
+  /// Takes in a value and returns the mean.
+  mutating func add(_ value: Double) -> Double {
+    sum = 0.98 * sum + value
+    weight = 0.98 * weight + 1
+    return sum / weight
+  }
+}

@@ -1,0 +1,54 @@
+import DemoModel
+import Foundation
+import TestSupport
+import Testing
+
+/// Bad input: one clear line on standard error, the exit code of `sysexits.h`, and nothing half-written.
+@Suite struct ExitCodeTests {
+  private static let train = [
+    "train", "--model", "demo", "--images", "demo:my-cat", "--token", "<new>", "--initializer", "cat", "--steps", "1",
+    "--device", "cpu",
+  ]
+
+  private static let cases: [(name: String, arguments: [String], code: Int32, mentions: String)] = [
+    ("unknown device word", train + ["--device", "gpu9000", "--output", "OUT"], 64, "gpu9000"),
+    ("negative steps", train + ["--steps", "-3", "--output", "OUT"], 64, "steps"),
+    ("steps that are no number", train + ["--steps", "many", "--output", "OUT"], 64, "many"),
+    ("zero vectors", train + ["--vectors", "0", "--output", "OUT"], 64, "vectors"),
+    ("negative rate", train + ["--learning-rate", "-1", "--output", "OUT"], 64, "learning-rate"),
+    ("odd resolution", train + ["--resolution", "65", "--output", "OUT"], 64, "resolution"),
+    ("empty initializer", train + ["--initializer", "", "--output", "OUT"], 64, "initializer"),
+    ("unknown option", train + ["--frobnicate", "--output", "OUT"], 64, "frobnicate"),
+    ("missing output", train, 64, "output"),
+    ("missing model", train + ["--model", "OUT/none", "--output", "OUT/run"], 66, "none"),
+    ("missing pictures", train + ["--images", "OUT/none", "--output", "OUT/run"], 66, "none"),
+    ("unknown example", train + ["--images", "demo:dog", "--output", "OUT/run"], 66, "dog"),
+    ("missing run", train + ["--resume", "OUT/none", "--output", "OUT/run"], 66, "none"),
+    ("token of the vocabulary", train + ["--token", "cat", "--output", "OUT/run"], 65, "cat"),
+    ("missing trace", train + ["--replay", "OUT/none", "--output", "OUT/run"], 66, "none"),
+    ("no such platform", train + ["--device", "opencl:99.0", "--output", "OUT/run"], 69, "99"),
+    ("output under a file", train + ["--output", "/dev/null/run"], 73, "/dev/null"),
+    (
+      "missing embedding",
+      ["generate", "--model", "demo", "--prompt", "a", "--embedding", "OUT/none", "--output", "OUT/a.png"], 66, "none"
+    ),
+    (
+      "picture in a missing folder",
+      ["generate", "--model", "demo", "--prompt", "a", "--device", "cpu", "--output", "OUT/none/a.png"], 73, "none"
+    ),
+    ("unknown shape", ["bench", "--model-shape", "sd9"], 64, "sd9"),
+  ]
+
+  @Test(arguments: cases.indices) func refuses(index: Int) throws {
+    let (name, arguments, code, mentions) = Self.cases[index]
+    try TemporaryFolder.with { folder in
+      let result = try Program.run(arguments.map { $0.replacingOccurrences(of: "OUT", with: folder.path) })
+      #expect(result.code == code, "\(name): \(result.error)")
+      let lines = result.error.split(separator: "\n")
+      #expect(lines.count == 1, "\(name): \(result.error)")
+      #expect(lines.last?.contains(mentions) == true, "\(name): \(result.error)")
+      let left = try FileManager.default.subpathsOfDirectory(atPath: folder.path)
+      #expect(left.isEmpty, "\(name) left \(left)")
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import Foundation
+import Testing
+
+/// The program itself, run as a user runs it.
+enum Program {
+  struct Result {
+    let code: Int32
+    let output: String
+    let error: String
+  }
+
+  /// The binary that was built beside the tests.
+  static let url: URL = {
+    let bundle = Bundle.allBundles.map(\.bundleURL).first { $0.pathExtension == "xctest" }
+    let folder = bundle?.deletingLastPathComponent() ?? URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+    return folder.appendingPathComponent("ti-gpu")
+  }()
+
+  static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Result {
+    let process = Process()
+    process.executableURL = url
+    process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    let output = try TemporaryFile(), error = try TemporaryFile()
+    process.standardOutput = output.handle
+    process.standardError = error.handle
+    process.standardInput = FileHandle.nullDevice
+    try process.run()
+    process.waitUntilExit()
+    let code = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
+    return Result(code: code, output: try output.text(), error: try error.text())
+  }
+
+  /// A file, since a pipe that nobody reads would block the program.
+  private final class TemporaryFile {
+    let url = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+    let handle: FileHandle
+
+    init() throws {
+      FileManager.default.createFile(atPath: url.path, contents: nil)
+      handle = try FileHandle(forWritingTo: url)
+    }
+
+    deinit { try? FileManager.default.removeItem(at: url) }
+
+    func text() throws -> String { String(decoding: try Data(contentsOf: url), as: UTF8.self) }
+  }
+}

@@ -14,7 +14,15 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
     "\(x) to \(outputs)\(bias ? " bias" : "")\(residual ? " residual" : "")\(activation.map { " \($0)" } ?? "")"
   }
 
-  static let all: [LinearCase] = [
+  /// Every case in every type; but an activation's code does not depend on the type, and each is a kernel of its own to build:
+  /// all are tried in 32 bits, SiLU in the others.
+  static let allTypes: [(LinearCase, ElementType)] = all.flatMap { item in
+    ElementType.allCases
+      .filter { $0 == .float32 || item.activation == nil || item.activation == .silu }
+      .map { (item, $0) }
+  }
+
+  private static let all: [LinearCase] = [
     // Tiny and odd, one row, one column.
     LinearCase(x: [1, 1], outputs: 1),
     LinearCase(x: [5], outputs: 3),
@@ -46,7 +54,7 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
 
 /// Linear layers against the plain loop.
 @Suite struct LinearTests {
-  @Test(arguments: LinearCase.all, ElementType.allCases)
+  @Test(arguments: LinearCase.allTypes)
   func equalsThePlainLoop(_ item: LinearCase, _ type: ElementType) throws {
     var random = RandomTensors(seed: 1)
     let op = Linear(inputs: item.x.channels, outputs: item.outputs, activation: item.activation)

@@ -1,4 +1,5 @@
-// What the formats' files share. Each decoder returns 1, or 0 with the message set; the caller frees what was made by then.
+// What the formats' files share. Each decoder returns 1, or 0 with the message set; the caller frees what was made by
+// then.
 #pragma once
 
 #include "image_codecs.h"

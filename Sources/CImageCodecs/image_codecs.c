@@ -56,10 +56,18 @@ int image_codecs_decode(const uint8_t *bytes, size_t length, size_t pixel_limit,
   memset(picture, 0, sizeof *picture);
   int done = 0;
   switch (image_codecs_detect(bytes, length)) {
-    case IMAGE_CODECS_PNG: done = codecs_decode_png(bytes, length, pixel_limit, picture); break;
-    case IMAGE_CODECS_JPEG: done = codecs_decode_jpeg(bytes, length, pixel_limit, picture); break;
-    case IMAGE_CODECS_WEBP: done = codecs_decode_webp(bytes, length, pixel_limit, picture); break;
-    case IMAGE_CODECS_UNKNOWN: codecs_fail(picture->message, "not a PNG, JPEG or WebP picture"); break;
+    case IMAGE_CODECS_PNG:
+      done = codecs_decode_png(bytes, length, pixel_limit, picture);
+      break;
+    case IMAGE_CODECS_JPEG:
+      done = codecs_decode_jpeg(bytes, length, pixel_limit, picture);
+      break;
+    case IMAGE_CODECS_WEBP:
+      done = codecs_decode_webp(bytes, length, pixel_limit, picture);
+      break;
+    case IMAGE_CODECS_UNKNOWN:
+      codecs_fail(picture->message, "not a PNG, JPEG or WebP picture");
+      break;
   }
   if (!done) image_codecs_free(picture);
   return done;

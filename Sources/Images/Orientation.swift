@@ -11,7 +11,8 @@ enum Orientation: UInt16 {
   case transposedUpsideDown = 7
   case quarterLeft = 8
 
-  /// Out of the TIFF structure that EXIF data is: byte order, offset of the first directory, its entries of twelve bytes.
+  /// Out of the TIFF structure that EXIF data is: byte order, offset of the first directory, its entries of twelve
+  /// bytes.
   ///
   /// Whatever is not understood means upright: nothing in these bytes is believed.
   init(exif bytes: [UInt8]) {

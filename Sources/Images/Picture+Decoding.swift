@@ -9,11 +9,11 @@ extension Picture {
   /// The largest file that is read at all.
   static let fileLimit = 512 << 20
 
-  /// Decodes a PNG, JPEG or WebP file's bytes, as the bytes themselves say what they are, and turns the picture the way up that its
-  /// EXIF data asks for.
+  /// Decodes a PNG, JPEG or WebP file's bytes, as the bytes themselves say what they are, and turns the picture the
+  /// way up that its EXIF data asks for.
   ///
-  /// Alpha is dropped, as Pillow's `convert("RGB")` and so PyTorch trainers do. Throws with kind `badData`; the message says why
-  /// and begins with no file name.
+  /// Alpha is dropped, as Pillow's `convert("RGB")` and so PyTorch trainers do. Throws with kind `badData`; the
+  /// message says why and begins with no file name.
   public init(decoding data: Data) throws(UserError) {
     var decoded = image_codecs_picture()
     let done = data.withUnsafeBytes { bytes in
@@ -33,7 +33,8 @@ extension Picture {
     self = picture.oriented(Orientation(exif: Array(exif)))
   }
 
-  /// Reads and decodes a file. Throws with kind `noInput` when it can't be read and `badData` when it is no sound picture.
+  /// Reads and decodes a file. Throws with kind `noInput` when it can't be read and `badData` when it is no sound
+  /// picture.
   public init(contentsOf url: URL) throws(UserError) {
     let data: Data
     do {

@@ -3,10 +3,11 @@ import Foundation
 import Tensors
 
 extension Picture {
-  /// The picture as a PNG file's bytes, with text chunks such as the web UIs' `parameters`, in the order of their keywords.
+  /// The picture as a PNG file's bytes, with text chunks such as the web UIs' `parameters`, in the order of their
+  /// keywords.
   ///
-  /// A text that Latin-1 can hold becomes `tEXt`, any other `iTXt`, as Pillow chooses. A keyword PNG does not allow is left out:
-  /// 1 to 79 characters of Latin-1.
+  /// A text that Latin-1 can hold becomes `tEXt`, any other `iTXt`, as Pillow chooses. A keyword PNG does not allow
+  /// is left out: 1 to 79 characters of Latin-1.
   public func encodedPNG(text: [String: String] = [:]) throws(UserError) -> Data {
     var strings: [(keyword: [CChar], text: [CChar], isUTF8: Bool)] = []
     for (keyword, text) in text.sorted(by: { $0.key < $1.key }) {

@@ -1,10 +1,11 @@
 extension Picture {
-  /// The picture at another size by bicubic interpolation, equal to Pillow's `resize((width, height), BICUBIC)` bit for bit.
+  /// The picture at another size by bicubic interpolation, equal to Pillow's `resize((width, height), BICUBIC)` bit
+  /// for bit.
   ///
-  /// A pixel of the result is a weighted mean of the pixels that the kernel (a = -1/2) covers; when the picture shrinks the
-  /// kernel is stretched by the same factor, so nothing is skipped. First along the rows, then along the columns, with 8 bits
-  /// in between and the weights in 22-bit fixed point. Where the height loses more than twice the pixels that the width loses the
-  /// columns come first, as in Pillow from version 13 on.
+  /// A pixel of the result is a weighted mean of the pixels that the kernel (a = -1/2) covers; when the picture
+  /// shrinks the kernel is stretched by the same factor, so nothing is skipped. First along the rows, then along the
+  /// columns, with 8 bits in between and the weights in 22-bit fixed point. Where the height loses more than twice
+  /// the pixels that the width loses the columns come first, as in Pillow from version 13 on.
   ///
   /// - Precondition: both sides are at least 1.
   public func resized(width: Int, height: Int) -> Picture {

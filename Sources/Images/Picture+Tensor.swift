@@ -6,7 +6,8 @@ extension Picture {
     HostTensor([height, width, 3], pixels.map { Float($0) / 127.5 - 1 })
   }
 
-  /// A picture out of `[height, width, 3]` or `[1, height, width, 3]`, as the VAE gives it: -1...1, clamped, rounded to the nearest.
+  /// A picture out of `[height, width, 3]` or `[1, height, width, 3]`, as the VAE gives it: -1...1, clamped, rounded
+  /// to the nearest.
   ///
   /// A number that is not one becomes black.
   ///

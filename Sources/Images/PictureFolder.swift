@@ -9,10 +9,11 @@ public struct PictureFolder<Element> {
   /// What lies in the folder and was passed over, with the reason in a few words, in the order of the names.
   public let skipped: [(name: String, reason: String)]
 
-  /// Reads every PNG, JPEG and WebP picture directly in a folder, whatever its name ends in, and keeps what `transform` makes of it.
+  /// Reads every PNG, JPEG and WebP picture directly in a folder, whatever its name ends in, and keeps what
+  /// `transform` makes of it.
   ///
-  /// Throws with kind `noInput` when there is no such folder or no picture in it, and `badData` when there are some and none can be
-  /// read.
+  /// Throws with kind `noInput` when there is no such folder or no picture in it, and `badData` when there are some
+  /// and none can be read.
   public init(_ folder: URL, _ transform: (Picture) throws(UserError) -> Element) throws(UserError) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder) else {

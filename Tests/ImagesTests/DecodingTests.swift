@@ -10,7 +10,8 @@ import Testing
     let expected = try Pictures.expected(name)
     #expect(picture.width == expected.width && picture.height == expected.height)
     let worst = zip(picture.pixels, expected.pixels).map { abs(Int($0) - Int($1)) }.max() ?? 255
-    // Two versions of a lossy format's decoder may round differently; the script lists the files where nothing is rounded.
+    // Two versions of a lossy format's decoder may round differently; the script lists the files where nothing is
+    // rounded.
     let exact = try SafetensorsFile(Pictures.url("images.safetensors")).metadata["exact"]?.split(separator: " ") ?? []
     #expect(worst <= (exact.contains(Substring(name)) ? 0 : 2))
   }
@@ -18,9 +19,11 @@ import Testing
   /// JPEG's decoder would fill what is missing with grey; PNG's and WebP's could stop anywhere.
   @Test(arguments: Pictures.names + Pictures.turned.prefix(1)) func refusesAFileThatIsCutShort(name: String) throws {
     let whole = try Pictures.data(name)
-    // JPEG ends with a marker of two bytes that libjpeg itself replaces when only that is missing, WebP may with a byte of padding.
+    // JPEG ends with a marker of two bytes that libjpeg itself replaces when only that is missing, WebP may with a
+    // byte of padding.
     let margin = name.hasSuffix(".png") ? 1 : 3
-    for length in stride(from: 0, through: whole.count - margin, by: max(1, whole.count / 97)) + [whole.count - margin] {
+    for length in stride(from: 0, through: whole.count - margin, by: max(1, whole.count / 97)) + [whole.count - margin]
+    {
       let error = userError { _ = try Picture(decoding: whole.prefix(length)) }
       #expect(error?.kind == .badData, "\(length) of \(whole.count) bytes")
     }
@@ -36,7 +39,9 @@ import Testing
     #expect(userError { _ = try Picture(contentsOf: URL(fileURLWithPath: "/dev/zero")) }?.kind == .noInput)
   }
 
-  @Test(arguments: ["cut.png", "cut.jpg", "cut.webp", "text.png", "empty.jpg", "huge.png"]) func refusesFaultyFiles(name: String) {
+  @Test(arguments: ["cut.png", "cut.jpg", "cut.webp", "text.png", "empty.jpg", "huge.png"]) func refusesFaultyFiles(
+    name: String
+  ) {
     #expect(userError { _ = try Picture(contentsOf: Pictures.url("faulty/\(name)")) }?.kind == .badData)
   }
 

@@ -56,7 +56,8 @@ import Testing
   }
 
   @Test func textIsBrokenWhereItMustBe() {
-    for text in ["a photo of a <toy> on the beach at night", "onewordthatislongerthanthewholelineallbyitself", "", " "] {
+    for text in ["a photo of a <toy> on the beach at night", "onewordthatislongerthanthewholelineallbyitself", "", " "]
+    {
       let lines = TextLayout.wrap(text, limit: 100, 2)
       #expect(lines.allSatisfy { TextLayout.width($0, 2) <= 100 && !$0.isEmpty })
       #expect(lines.joined().filter { $0 != " " } == text.filter { $0 != " " })
@@ -86,12 +87,16 @@ import Testing
   }
 
   @Test func chartsOfLittleOrNothingAreDrawn() {
-    for points in [[], [(1.0, 2.0)], [(1, 2), (1, 2)], [(1, .nan), (2, .infinity)], [(0, 0), (1, 0)], [(0, 1e29), (1, -1e29)]] {
+    for points in [
+      [], [(1.0, 2.0)], [(1, 2), (1, 2)], [(1, .nan), (2, .infinity)], [(0, 0), (1, 0)], [(0, 1e29), (1, -1e29)],
+    ] {
       #expect(LineChart(points: points, width: 200, height: 200).picture.width == 200)
     }
   }
 
-  @Test(arguments: [(0.0, 1.0), (0.03, 0.05), (1, 20_000), (-3, 7), (0, 1e-9), (99, 100.5), (5, 5), (0, 0), (-1e12, 1e12)])
+  @Test(arguments: [
+    (0.0, 1.0), (0.03, 0.05), (1, 20_000), (-3, 7), (0, 1e-9), (99, 100.5), (5, 5), (0, 0), (-1e12, 1e12),
+  ])
   func axesAreMarkedAtRoundNumbers(low: Double, high: Double) throws {
     let axis = Axis([low, high], lines: 6)
     #expect((2...13).contains(axis.ticks.count), "\(axis.ticks)")

@@ -5,7 +5,9 @@ import Testing
 /// Bytes after the TIFF 6.0 specification; the turning itself is held against Pillow in `DecodingTests`.
 @Suite struct OrientationTests {
   /// One directory with one entry of tag 274.
-  private let little: [UInt8] = [0x49, 0x49, 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]
+  private let little: [UInt8] = [
+    0x49, 0x49, 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0,
+  ]
   private let big: [UInt8] = [0x4D, 0x4D, 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0]
 
   @Test func readsBothByteOrders() {

@@ -7,7 +7,9 @@ import Testing
 @Suite struct PictureTests {
   @Test(arguments: ["wide", "tall"]) func resizesAsPillowDoes(name: String) throws {
     let source = try Pictures.expected("resize.source.\(name)")
-    let resized = try SafetensorsFile(Pictures.url("images.safetensors")).names.filter { $0.hasPrefix("resize.\(name).") }
+    let resized = try SafetensorsFile(Pictures.url("images.safetensors")).names.filter {
+      $0.hasPrefix("resize.\(name).")
+    }
     #expect(resized.count >= 7)
     for name in resized {
       let expected = try Pictures.expected(name)
@@ -79,7 +81,10 @@ import Testing
   @Test func writesTextChunks() throws {
     let picture = Picture(width: 2, height: 2, color: .white)
     let png = try picture.encodedPNG(
-      text: ["parameters": "a toy\nSteps: 30", "Latin": "café", "wide": "猫", "": "x", "long" + String(repeating: "g", count: 76): "x"])
+      text: [
+        "parameters": "a toy\nSteps: 30", "Latin": "café", "wide": "猫", "": "x",
+        "long" + String(repeating: "g", count: 76): "x",
+      ])
     #expect(png.firstRange(of: Data("tEXtparameters\0a toy\nSteps: 30".utf8)) != nil)
     #expect(png.firstRange(of: Data("tEXtLatin\0caf".utf8) + [0xE9]) != nil)
     #expect(png.firstRange(of: Data("iTXtwide\0\0\0\0\0猫".utf8)) != nil)

@@ -62,11 +62,23 @@ import Testing
       #expect(try names(folder) == [])
       let file = folder.appendingPathComponent("a")
       try AtomicFile.write(Data([1]), to: file)
-      #expect(userError { try AtomicFile.write(Data([1]), to: file.appendingPathComponent("b")) }?.kind == .cannotCreate)
+      #expect(
+        userError { try AtomicFile.write(Data([1]), to: file.appendingPathComponent("b")) }?.kind == .cannotCreate)
       #expect(userError { try AtomicFile.makeFolder(file) }?.kind == .cannotCreate)
       #expect(userError { try AtomicFile.makeFolder(file.appendingPathComponent("b")) }?.kind == .cannotCreate)
       try AtomicFile.makeFolder(folder.appendingPathComponent("x/y/z"))
       try AtomicFile.makeFolder(folder.appendingPathComponent("x/y/z"))
+    }
+  }
+
+  /// No process has the number 2^30 - 1: Linux counts to 2^22.
+  @Test func makingAFolderTidiesUpAfterAKilledProcess() throws {
+    try withFolder { folder in
+      for name in [".ti-gpu-1073741823-1.partial", ".ti-gpu-\(getpid())-1.partial", ".ti-gpu-x-1.partial", "a"] {
+        try Data().write(to: folder.appendingPathComponent(name))
+      }
+      try AtomicFile.makeFolder(folder)
+      #expect(try names(folder) == [".ti-gpu-\(getpid())-1.partial", ".ti-gpu-x-1.partial", "a"])
     }
   }
 

@@ -29,7 +29,9 @@ import Testing
   @Test func acceptsTheSoundFileThatTheCasesVary() throws {
     #expect(try error(Self.bytes("{\"a\":\(Self.tensor())}", data: 8)) == nil)
     #expect(try error(Self.bytes("{}")) == nil)
-    #expect(try error(Self.bytes(" { \"a\" : { \"shape\" : [ 2 ] , \"data_offsets\":[0 ,8], \"dtype\":\"F32\"}}\n", data: 8)) == nil)
+    #expect(
+      try error(Self.bytes(" { \"a\" : { \"shape\" : [ 2 ] , \"data_offsets\":[0 ,8], \"dtype\":\"F32\"}}\n", data: 8))
+        == nil)
   }
 
   @Test(arguments: [
@@ -39,7 +41,8 @@ import Testing
     ("a second object", "{}{}", 0), ("a comma too many", "{\"a\":\(tensor()),}", 8),
     ("a number as name", "{1:\(tensor())}", 8), ("no UTF-8 escape", "{\"\\ud800\":\(tensor())}", 8),
     ("half a pair", "{\"\\udc00\":\(tensor())}", 8), ("an unknown escape", "{\"\\x\":\(tensor())}", 8),
-    ("a short escape", "{\"\\u12", 0), ("an escape at the end", "{\"\\", 0), ("a raw line break", "{\"a\nb\":\(tensor())}", 8),
+    ("a short escape", "{\"\\u12", 0), ("an escape at the end", "{\"\\", 0),
+    ("a raw line break", "{\"a\nb\":\(tensor())}", 8),
     ("a string as tensor", "{\"a\":\"b\"}", 0), ("null as tensor", "{\"a\":null}", 0),
     ("no type", "{\"a\":{\"shape\":[2],\"data_offsets\":[0,8]}}", 8),
     ("no shape", "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,8]}}", 8),
@@ -85,7 +88,8 @@ import Testing
     ("a length of 64 ones", bytes("{}", length: .max)), ("a length with the top bit", bytes("{}", length: 1 << 63)),
     ("a length over the format's limit", bytes("{}", length: 100_000_001)),
     ("a length one too many", bytes("{}", length: 3)), ("text that is not UTF-8", bytes("{\"") + Data([0xFF, 0x22])),
-    ("a zipped pickle", Data([0x50, 0x4B, 3, 4, 0, 0, 0, 0, 0])), ("a pickle", Data([0x80, 2, 0x7D, 0x71, 0, 0, 0, 0, 0])),
+    ("a zipped pickle", Data([0x50, 0x4B, 3, 4, 0, 0, 0, 0, 0])),
+    ("a pickle", Data([0x80, 2, 0x7D, 0x71, 0, 0, 0, 0, 0])),
   ])
   func refusesAFile(of kind: String, data: Data) throws {
     #expect(try error(data)?.kind == .badData, "\(kind)")

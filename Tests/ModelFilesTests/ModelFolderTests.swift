@@ -5,7 +5,11 @@ import Testing
 
 @Suite struct ModelFolderTests {
   private struct Size: Decodable {
-    let hidden_size: Int
+    let width: Int
+
+    enum CodingKeys: String, CodingKey {
+      case width = "hidden_size"
+    }
   }
 
   /// A folder that has what the cases take away from.
@@ -21,10 +25,11 @@ import Testing
   }
 
   /// Folders that diffusers wrote: Tools/reference.
-  @Test(arguments: ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"]) func opensWhatDiffusersWrites(name: String) throws {
+  @Test(arguments: ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"]) func opensWhatDiffusersWrites(name: String) throws
+  {
     let model = try ModelFolder(fixtures.appendingPathComponent("models/\(name)"))
     #expect(model.pipelineClass == "StableDiffusionPipeline")
-    #expect(try model.configuration("text_encoder", as: Size.self).hidden_size > 0)
+    #expect(try model.configuration("text_encoder", as: Size.self).width > 0)
     for component in ["text_encoder", "unet", "vae"] { _ = try model.weights(component) }
     #expect(try model.sha256().count == 3)
     #expect(try model.weights("unet").contains("conv_in.weight"))

@@ -93,7 +93,8 @@ import Testing
     try withFolder { folder in
       let copy = folder.appendingPathComponent("copy.safetensors")
       let byName = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) })
-      try Safetensors.write(shapes: tensors.map { ($0.name, $0.tensor.shape) }, to: copy) { (name, _) throws(UserError) in
+      try Safetensors.write(shapes: tensors.map { ($0.name, $0.tensor.shape) }, to: copy) {
+        (name, _) throws(UserError) in
         byName[name]!
       }
       #expect(try Data(contentsOf: copy) == bytes)

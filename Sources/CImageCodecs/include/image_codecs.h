@@ -1,7 +1,7 @@
 // PNG, JPEG and WebP behind one face: bytes in, 8-bit RGB out, and never an exit, an abort or a jump past the caller.
 //
-// What alpha there is gets dropped, not blended; palettes, grey, 16 bits, CMYK and YCCK become RGB. A file that ends too early is
-// an error. Colour profiles and gamma are left alone.
+// What alpha there is gets dropped, not blended; palettes, grey, 16 bits, CMYK and YCCK become RGB. A file that ends
+// too early is an error. Colour profiles and gamma are left alone.
 #pragma once
 
 #include <stddef.h>

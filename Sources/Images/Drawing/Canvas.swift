@@ -74,7 +74,9 @@ struct Canvas {
       }
     }
     for y in 0..<height {
-      for x in 0..<width where coverage[y * width + x] > 0 { blend(color, x: x, y: y, coverage: coverage[y * width + x]) }
+      for x in 0..<width where coverage[y * width + x] > 0 {
+        blend(color, x: x, y: y, coverage: coverage[y * width + x])
+      }
     }
   }
 }

@@ -18,7 +18,8 @@ public struct ContactSheet: Sendable {
   /// Each stands above its column; there may be fewer than columns, or none.
   public let columns: [String]
   public let rows: [Row]
-  /// The side of the square that a picture is fitted into: a small one is enlarged a whole number of times, a large one shrunk.
+  /// The side of the square that a picture is fitted into: a small one is enlarged a whole number of times, a large
+  /// one shrunk.
   public let side: Int
 
   /// - Precondition: `side` is at least 1.
@@ -59,7 +60,8 @@ public struct ContactSheet: Sendable {
     }
     let rowHeights = rows.indices.map { row in
       let captionLines = captions[row].map(\.count).max() ?? 0
-      let pictureHeight = (pictures[row].map(\.height).max() ?? 0) + (captionLines > 0 ? captionLines * line + gap / 2 : 0)
+      let pictureHeight =
+        (pictures[row].map(\.height).max() ?? 0) + (captionLines > 0 ? captionLines * line + gap / 2 : 0)
       return max(pictureHeight, labels[row].count * line)
     }
     let titleHeight = titleLines.isEmpty ? 0 : titleLines.count * TextLayout.lineHeight(scale + 1) + gap
@@ -78,7 +80,9 @@ public struct ContactSheet: Sendable {
     for (column, lines) in heads.enumerated() {
       // The shorter heads sit on the same line as the longest one's last.
       let top = y + headHeight - lines.count * line
-      for (index, text) in lines.enumerated() { canvas.draw(text, x: lefts[column], y: top + index * line, scale: scale, ink) }
+      for (index, text) in lines.enumerated() {
+        canvas.draw(text, x: lefts[column], y: top + index * line, scale: scale, ink)
+      }
     }
     y += headHeight + (headHeight > 0 ? gap / 2 : 0)
     for row in rows.indices {

@@ -36,13 +36,14 @@ public enum AtomicFile {
 
   /// Writes `data` as the whole content of `url`.
   ///
-  /// Throws with kind `cannotCreate` where no file can be made and `inputOutput` where the disk fails or is full; the file
-  /// that stood there before is then untouched, and nothing is left behind.
+  /// Throws with kind `cannotCreate` where no file can be made and `inputOutput` where the disk fails or is full; the
+  /// file that stood there before is then untouched, and nothing is left behind.
   public static func write(_ data: Data, to url: URL) throws(UserError) {
     try write(to: url) { (sink: borrowing Sink) throws(UserError) in try sink.write(data) }
   }
 
-  /// Writes what `body` sends to the sink as the whole content of `url`, with the same promises; what `body` throws is passed on.
+  /// Writes what `body` sends to the sink as the whole content of `url`, with the same promises; what `body` throws
+  /// is passed on.
   public static func write(to url: URL, _ body: (borrowing Sink) throws(UserError) -> Void) throws(UserError) {
     // A link stays a link: the file behind it is the one replaced.
     let target = url.resolvingSymlinksInPath()
@@ -72,7 +73,8 @@ public enum AtomicFile {
       unlink(temporary.path)
       throw error
     }
-    // The name itself is on the disk only when its folder is; some file systems can't flush a folder, and then there is nothing to do.
+    // The name itself is on the disk only when its folder is; some file systems can't flush a folder, and then there
+    // is nothing to do.
     let folderDescriptor = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if folderDescriptor >= 0 {
       fsync(folderDescriptor)
@@ -80,10 +82,12 @@ public enum AtomicFile {
     }
   }
 
-  /// Makes a folder and those above it; one that is there already is fine.
+  /// Makes a folder and those above it. One that is there already is fine; what a killed process left half-written in
+  /// it goes.
   public static func makeFolder(_ url: URL) throws(UserError) {
     do {
       try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+      removeLeftovers(in: url)
     } catch {
       var information = stat()
       if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFDIR {
@@ -94,6 +98,17 @@ public enum AtomicFile {
       if code == ENOSPC || code == EDQUOT || code == EIO { throw failedWrite(url, code) }
       throw UserError(
         .cannotCreate, "\(url.path): the folder can't be made (\(systemMessage(code))); choose another place")
+    }
+  }
+
+  /// Removes the temporary files of processes that are no more.
+  private static func removeLeftovers(in folder: URL) {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? [] {
+      guard name.hasPrefix(".ti-gpu-"), name.hasSuffix(".partial") else { continue }
+      guard let process = name.dropFirst(8).split(separator: "-").first.flatMap({ pid_t($0) }), process > 0 else {
+        continue
+      }
+      if kill(process, 0) == -1, errno == ESRCH { unlink(folder.appendingPathComponent(name).path) }
     }
   }
 

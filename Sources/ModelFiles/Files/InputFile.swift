@@ -3,7 +3,8 @@ import Tensors
 
 /// A regular file open for reading at any offset, from several threads at once.
 ///
-/// Plain positioned reads, no mapping: a file that shrinks while it is open is an error here and would be a crash there.
+/// Plain positioned reads, no mapping: a file that shrinks while it is open is an error here and would be a crash
+/// there.
 final class InputFile: Sendable {
   let url: URL
   /// Bytes the file held when it was opened.

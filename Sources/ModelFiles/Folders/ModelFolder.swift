@@ -24,11 +24,15 @@ public struct ModelFolder: Sendable {
       throw UserError(
         .noInput, "\(url.path): has no model_index.json; name a model folder in diffusers' layout")
     }
-    pipelineClass = try Self.json(index, as: Index.self)._class_name
+    pipelineClass = try Self.json(index, as: Index.self).className
   }
 
   private struct Index: Decodable {
-    let _class_name: String?
+    let className: String?
+
+    enum CodingKeys: String, CodingKey {
+      case className = "_class_name"
+    }
   }
 
   /// The folder of a component, such as `unet`.
@@ -77,11 +81,16 @@ public struct ModelFolder: Sendable {
   }
 
   private struct Pieces: Decodable {
-    let weight_map: [String: String]
+    /// By tensor.
+    let files: [String: String]
+
+    enum CodingKeys: String, CodingKey {
+      case files = "weight_map"
+    }
   }
 
   private func pieces(_ index: URL) throws(UserError) -> [URL] {
-    let map = try Self.json(index, as: Pieces.self).weight_map
+    let map = try Self.json(index, as: Pieces.self).files
     let names = Set(map.values).sorted()
     // The names are untrusted: none may lead out of the folder.
     guard !names.isEmpty, names.allSatisfy({ !$0.contains("/") && $0.hasSuffix(".safetensors") }) else {

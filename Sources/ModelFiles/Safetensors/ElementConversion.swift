@@ -1,5 +1,6 @@
-// Stored elements to floats and back. Plain loops over raw memory, which the compiler turns into vector code; on x86-64 without
-// F16C `Float(Float16)` would be a call for each element. All little-endian, as the format and every supported machine are.
+// Stored elements to floats and back. Plain loops over raw memory, which the compiler turns into vector code; on
+// x86-64 without F16C `Float(Float16)` would be a call for each element. All little-endian, as the format and every
+// supported machine are.
 
 func convertFloat32(_ source: UnsafeRawBufferPointer, _ target: UnsafeMutableBufferPointer<Float>) {
   UnsafeMutableRawBufferPointer(target).copyMemory(from: source)

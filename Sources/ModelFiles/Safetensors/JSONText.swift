@@ -1,6 +1,7 @@
 /// The little of JSON that a safetensors header is made of, read straight into what it means.
 ///
-/// Foundation's decoder would not do: it lets a later key replace an earlier one, and builds what it does not know in memory.
+/// Foundation's decoder would not do: it lets a later key replace an earlier one, and builds what it does not know in
+/// memory.
 struct JSONText {
   typealias Malformed = SafetensorsHeader.Malformed
 

@@ -27,7 +27,8 @@ public enum Safetensors {
     try AtomicFile.write(encode(tensors, metadata: metadata, type: type), to: url)
   }
 
-  /// Writes a file of any size tensor by tensor: `tensor` is asked for each in the order of the file, and only one is in memory.
+  /// Writes a file of any size tensor by tensor: `tensor` is asked for each in the order of the file, and only one is
+  /// in memory.
   public static func write(
     shapes: [(name: String, shape: Shape)], metadata: [String: String] = ["format": "pt"],
     type: ElementType = .float32, to url: URL,
@@ -54,11 +55,12 @@ public enum Safetensors {
       let strings = metadata.sorted { precedes($0.key, $1.key) }.map { "\(json($0.key)):\(json($0.value))" }
       members.append("\"__metadata__\":{\(strings.joined(separator: ","))}")
     }
-    let word = switch type {
-    case .float32: "F32"
-    case .float16: "F16"
-    case .bfloat16: "BF16"
-    }
+    let word =
+      switch type {
+      case .float32: "F32"
+      case .float16: "F16"
+      case .bfloat16: "BF16"
+      }
     var offset = 0
     for (name, shape) in tensors {
       let end = offset + shape.count * type.size

@@ -124,7 +124,8 @@ public final class SafetensorsFile: Sendable {
           let bytes = UnsafeMutableRawBufferPointer(rebasing: scratch[..<(part * size)])
           try file.read(into: bytes, at: dataOffset + entry.offsets.lowerBound + initialized * size)
           convert(
-            UnsafeRawBufferPointer(bytes), UnsafeMutableBufferPointer(rebasing: buffer[initialized..<initialized + part]))
+            UnsafeRawBufferPointer(bytes),
+            UnsafeMutableBufferPointer(rebasing: buffer[initialized..<initialized + part]))
           initialized += part
         }
       } catch { failure = error }

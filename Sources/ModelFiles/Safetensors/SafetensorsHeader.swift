@@ -2,8 +2,8 @@ import Tensors
 
 /// The header of a safetensors file: a JSON object of tensors and, under `__metadata__`, of strings.
 ///
-/// It comes from anywhere, so nothing in it is believed: lengths are checked against the file, sizes for overflow, and the
-/// tensors must tile the data without a gap or an overlap, as the format demands.
+/// It comes from anywhere, so nothing in it is believed: lengths are checked against the file, sizes for overflow,
+/// and the tensors must tile the data without a gap or an overlap, as the format demands.
 struct SafetensorsHeader: Sendable {
   struct Entry: Sendable {
     let type: StoredType

@@ -24,7 +24,8 @@ public final class FileWeights: WeightSource, Sendable {
         let canonical = names.canonical(name)
         if let other = places.updateValue((file, name), forKey: canonical) {
           throw UserError(
-            .badData, "\(file.url.path): \(quoted(name)) is there twice, also as \(quoted(other.name)); make the file again")
+            .badData,
+            "\(file.url.path): \(quoted(name)) is there twice, also as \(quoted(other.name)); make the file again")
         }
       }
     }
@@ -55,7 +56,8 @@ public final class FileWeights: WeightSource, Sendable {
 
   public func finish() throws(UserError) {
     let taken = taken.withLock { $0 }
-    let unknown = places.filter { !taken.contains($0.key) && !names.ignored.contains($0.key) }.map(\.value.name).sorted()
+    let unknown = places.filter { !taken.contains($0.key) && !names.ignored.contains($0.key) }.map(\.value.name)
+      .sorted()
     guard !unknown.isEmpty else { return }
     let some = unknown.prefix(3).map(quoted).joined(separator: ", ")
     let rest = unknown.count > 3 ? " and \(unknown.count - 3) more" : ""

@@ -3,8 +3,9 @@ import Tensors
 
 /// Random weights that keep activations and gradients in a healthy range, for a model of any shape with no file.
 ///
-/// A tensor's values depend on the seed, its name and its shape's count alone. Uniform: matrices and kernels of variance
-/// `1 / fan in`, embedding tables of deviation 0.02, norms' scales within a tenth of 1, biases within a fiftieth of 0.
+/// A tensor's values depend on the seed, its name and its shape's count alone. Uniform: matrices and kernels of
+/// variance `1 / fan in`, embedding tables of deviation 0.02, norms' scales within a tenth of 1, biases within a
+/// fiftieth of 0.
 public final class RandomWeights: WeightSource, Sendable {
   private let seed: UInt64
 
@@ -33,8 +34,8 @@ public final class RandomWeights: WeightSource, Sendable {
   }
 
   /// Elements `2 j` and `2 j + 1` come from the lower and the upper half of hash `j`: 24 bits each, spread over
-  /// `middle - reach ..< middle + reach`. The hash is SplitMix64 (Steele, Lea and Flood, 2014) of `key`: a full-size model takes a
-  /// thousand million numbers, and this one is ten times as fast as Philox.
+  /// `middle - reach ..< middle + reach`. The hash is SplitMix64 (Steele, Lea and Flood, 2014) of `key`: a full-size
+  /// model takes a thousand million numbers, and this one is ten times as fast as Philox.
   private static func fill(
     _ buffer: UnsafeMutableBufferPointer<Float>, _ range: Range<Int>, _ key: UInt64, _ middle: Float, _ reach: Float
   ) {

@@ -2,7 +2,8 @@ import Foundation
 import Synchronization
 import Tensors
 
-/// Passes another source's weights on and remembers what was asked for, so that the very same weights can be written to a file.
+/// Passes another source's weights on and remembers what was asked for, so that the very same weights can be written
+/// to a file.
 ///
 /// With `RandomWeights` behind it this makes a model folder of any size that other programs load:
 ///

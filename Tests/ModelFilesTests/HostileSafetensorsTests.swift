@@ -107,6 +107,17 @@ import Testing
     }
   }
 
+  @Test func refusesATensorBeyondMemory() throws {
+    try withFolder { folder in
+      let url = folder.appendingPathComponent("holes.safetensors")
+      let size = 1 << 42
+      let header = Self.bytes("{\"a\":\(Self.tensor("F32", "[\(size / 4)]", "[0,\(size)]"))}")
+      try header.write(to: url)
+      try #require(truncate(url.path, off_t(header.count + size)) == 0)
+      #expect(userError { _ = try SafetensorsFile(url).tensor("a") }?.kind == .badData)
+    }
+  }
+
   @Test func noticesAFileThatShrinksWhileItIsOpen() throws {
     try withFolder { folder in
       let url = folder.appendingPathComponent("x.safetensors")

@@ -113,6 +113,10 @@ public final class SafetensorsFile: Sendable {
   ) throws(UserError) -> [Element] {
     let count = entry.shape.count
     let size = entry.type.size
+    // A file full of holes can be as large as it likes.
+    guard UInt64(count) < ProcessInfo.processInfo.physicalMemory / UInt64(MemoryLayout<Element>.stride) else {
+      throw UserError(.badData, "\(url.path): \(entry.shape) does not fit into memory; is it the right file?")
+    }
     let piece = 1 << 17
     var failure: UserError?
     let values = [Element](unsafeUninitializedCapacity: count) { buffer, initialized in

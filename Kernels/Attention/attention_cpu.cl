@@ -24,7 +24,7 @@
 #define BLOCK 96 // rows an item owns: a multiple of TILE_ROWS and of 2 TILE_ROWS / 3
 #endif
 #ifndef STEP
-#define STEP 64 // rows of the other side that pass by at a time: a multiple of TILE_COLUMNS
+#define STEP 96 // rows of the other side that pass by at a time: a multiple of TILE_COLUMNS, TILE_ROWS and 2 TILE_ROWS / 3
 #endif
 
 #define PADDED ((HEAD_DIMENSION + LANES - 1) / LANES * LANES)
@@ -76,23 +76,39 @@ static inline float sum_of(const floatv x) {
 #define ODD_VECTORS (PADDED == LANES ? 1 : 3)
 #define ODD_ROWS (PADDED == LANES ? 2 * TILE_ROWS : 2 * TILE_ROWS / 3)
 
-// As tile_product, but of ODD_ROWS rows by ODD_VECTORS vectors, and always added.
-static inline void odd_product(float *c, const int cStride, const float *a, const int aStride, __global const float *b,
-                               const int bStride, const int depth) {
-  floatv sums[ODD_ROWS][ODD_VECTORS];
-  UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)
-      sums[r][v] = vloadv(v, c + r * cStride);
-  for (int k = 0; k < depth; ++k) {
-    floatv columns[ODD_VECTORS];
-    UNROLL for (int v = 0; v < ODD_VECTORS; ++v) columns[v] = vloadv(v, b + k * bStride);
-    UNROLL for (int r = 0; r < ODD_ROWS; ++r) {
-      const floatv x = (floatv)(a[r * aStride + k]);
-      UNROLL for (int v = 0; v < ODD_VECTORS; ++v) sums[r][v] = fma(x, columns[v], sums[r][v]);
-    }
+// As TILE_PRODUCT, but of ODD_ROWS rows by ODD_VECTORS vectors.
+#define ODD_PRODUCT(A_OF_R_K)                                                                                          \
+  {                                                                                                                    \
+    floatv sums[ODD_ROWS][ODD_VECTORS];                                                                                \
+    UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)                             \
+        sums[r][v] = accumulate ? vloadv(v, c + r * cStride) : (floatv)(0.0f);                                         \
+    for (int k = 0; k < depth; ++k) {                                                                                  \
+      floatv columns[ODD_VECTORS];                                                                                     \
+      UNROLL for (int v = 0; v < ODD_VECTORS; ++v) columns[v] = vloadv(v, b + k * bStride);                            \
+      UNROLL for (int r = 0; r < ODD_ROWS; ++r) {                                                                      \
+        const floatv x = (floatv)(A_OF_R_K);                                                                           \
+        UNROLL for (int v = 0; v < ODD_VECTORS; ++v) sums[r][v] = fma(x, columns[v], sums[r][v]);                      \
+      }                                                                                                                \
+    }                                                                                                                  \
+    UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)                             \
+        vstorev(sums[r][v], v, c + r * cStride);                                                                       \
   }
-  UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)
-      vstorev(sums[r][v], v, c + r * cStride);
-}
+
+static inline void odd_product(float *c, const int cStride, const float *a, const int aStride, __global const float *b,
+                               const int bStride, const int depth, const int accumulate)
+    ODD_PRODUCT(a[r * aStride + k])
+
+// The same two with a read along its columns and c in global memory: what is summed belongs to no item's own rows.
+static inline void transposed_product(__global float *c, const int cStride, const float *a, const int aStride,
+                                      const float *b, const int bStride, const int depth, const int accumulate)
+    TILE_PRODUCT(a[k * aStride + r])
+
+static inline void odd_transposed_product(__global float *c, const int cStride, const float *a, const int aStride,
+                                          const float *b, const int bStride, const int depth, const int accumulate)
+    ODD_PRODUCT(a[k * aStride + r])
+
+// Columns of PADDED that whole tiles make.
+#define EVEN (PADDED % TILE_COLUMNS == 0 ? PADDED : PADDED - ODD_VECTORS * LANES)
 
 // scores [BLOCK, STEP] = own [BLOCK, PADDED] times `count` columns of panels.
 static inline void score_product(float *scores, const float *own, __global const float *panels, const int rows,
@@ -106,13 +122,12 @@ static inline void score_product(float *scores, const float *own, __global const
 // sums [BLOCK, PADDED] += weights [BLOCK, STEP] times `count` packed rows.
 static inline void sum_product(float *sums, const float *weights, __global const float *packed, const int rows,
                         const int count) {
-  const int even = PADDED % TILE_COLUMNS == 0 ? PADDED : PADDED - ODD_VECTORS * LANES;
-  for (int n = 0; n < even; n += TILE_COLUMNS)
+  for (int n = 0; n < EVEN; n += TILE_COLUMNS)
     for (int r = 0; r < rows; r += TILE_ROWS)
       tile_product_global(sums + r * PADDED + n, PADDED, weights + r * STEP, STEP, packed + n, PADDED, count, 1);
 #if PADDED % TILE_COLUMNS != 0
   for (int r = 0; r < rows; r += ODD_ROWS)
-    odd_product(sums + r * PADDED + even, PADDED, weights + r * STEP, STEP, packed + even, PADDED, count);
+    odd_product(sums + r * PADDED + EVEN, PADDED, weights + r * STEP, STEP, packed + EVEN, PADDED, count, 1);
 #endif
 }
 
@@ -250,16 +265,29 @@ __kernel ONE_ITEM void attention_backward_query(__global storage_t *dq, __global
   for (int r = 0; r < count; ++r) write_own(dq + start + r * pitch, sums + r * PADDED, scale);
 }
 
-__kernel ONE_ITEM void attention_backward_key_value(
-    __global storage_t *dk, __global storage_t *dv, __global const storage_t *k, __global const storage_t *v,
-    __global const float *queryPanels, __global const float *queryRows, __global const float *gradientPanels,
-    __global const float *gradientRows, __global const float *logSumExp, __global const float *products,
-    const int heads, const int queries, const int keys, const float scale, const int isCausal) {
-  const int firstKey = get_group_id(0) * BLOCK, count = min(BLOCK, keys - firstKey);
-  const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
-  const size_t pitch = (size_t)heads * HEAD_DIMENSION;
-  const size_t start = ((size_t)sample * keys + firstKey) * pitch + head * HEAD_DIMENSION;
-  const size_t packed = (size_t)get_group_id(1) * ROUND_UP(queries) * PADDED;
+// sums [rows, PADDED] = or += weightsᵀ, `count` rows of [rows of STEP], times the `count` rows an item owns.
+static inline void transposed_sum_product(__global float *sums, const float *weights, const float *own, const int rows,
+                                          const int count, const int accumulate) {
+  for (int n = 0; n < EVEN; n += TILE_COLUMNS)
+    for (int r = 0; r < rows; r += TILE_ROWS)
+      transposed_product(sums + r * PADDED + n, PADDED, weights + r, STEP, own + n, PADDED, count, accumulate);
+#if PADDED % TILE_COLUMNS != 0
+  for (int r = 0; r < rows; r += ODD_ROWS)
+    odd_transposed_product(sums + r * PADDED + EVEN, PADDED, weights + r, STEP, own + EVEN, PADDED, count, accumulate);
+#endif
+}
+
+// dk and dv of the keys from firstKey on; where querySums is given, their part of dq / scale too: added, but for the first keys'.
+// q, dy and what was packed of them begin with the head's first row, L and D with its first query.
+static inline void backward_keys(__global storage_t *dk, __global storage_t *dv, __global float *querySums,
+                                 __global const storage_t *k, __global const storage_t *v,
+                                 __global const float *queryPanels, __global const float *queryRows,
+                                 __global const float *gradientPanels, __global const float *gradientRows,
+                                 __global const float *logSumExp, __global const float *products, const size_t pitch,
+                                 const int firstKey, const int queries, const int keys, const float scale,
+                                 const int isCausal) {
+  const int count = min(BLOCK, keys - firstKey);
+  const size_t start = firstKey * pitch;
   CACHE_LINE float ownKey[BLOCK * PADDED], ownValue[BLOCK * PADDED];
   CACHE_LINE float keySums[BLOCK * PADDED], valueSums[BLOCK * PADDED];
   CACHE_LINE float scores[BLOCK * STEP], gradients[BLOCK * STEP];
@@ -273,12 +301,11 @@ __kernel ONE_ITEM void attention_backward_key_value(
   for (int first = begin; first < queries; first += STEP) {
     const int seen = min(STEP, queries - first), width = ROUND_UP(seen);
     for (int j = 0; j < width; ++j) {
-      const int row = get_group_id(1) * queries + first + j;
-      logSums[j] = j < seen ? -LOG2_E * logSumExp[row] : MASKED;
-      rowProducts[j] = j < seen ? products[row] : 0.0f;
+      logSums[j] = j < seen ? -LOG2_E * logSumExp[first + j] : MASKED;
+      rowProducts[j] = j < seen ? products[first + j] : 0.0f;
     }
-    score_product(scores, ownKey, queryPanels + packed + (size_t)first * PADDED, count, seen);
-    score_product(gradients, ownValue, gradientPanels + packed + (size_t)first * PADDED, count, seen);
+    score_product(scores, ownKey, queryPanels + (size_t)first * PADDED, count, seen);
+    score_product(gradients, ownValue, gradientPanels + (size_t)first * PADDED, count, seen);
     for (int r = 0; r < count; ++r) {
       float *row = scores + r * STEP, *gradient = gradients + r * STEP;
       const floatv factor = (floatv)(scale * LOG2_E);
@@ -289,12 +316,55 @@ __kernel ONE_ITEM void attention_backward_key_value(
       for (int j = 0; j < width; j += LANES)
         vstorev(vloadv(0, row + j) * (vloadv(0, gradient + j) - vloadv(0, rowProducts + j)), 0, gradient + j);
     }
-    sum_product(valueSums, scores, gradientRows + packed + (size_t)first * PADDED, count, seen);
-    sum_product(keySums, gradients, queryRows + packed + (size_t)first * PADDED, count, seen);
+    sum_product(valueSums, scores, gradientRows + (size_t)first * PADDED, count, seen);
+    sum_product(keySums, gradients, queryRows + (size_t)first * PADDED, count, seen);
+    if (querySums)
+      transposed_sum_product(querySums + (size_t)first * PADDED, gradients, ownKey, seen, count, firstKey > 0);
   }
   for (int r = 0; r < count; ++r) {
     write_own(dk + start + r * pitch, keySums + r * PADDED, scale);
     write_own(dv + start + r * pitch, valueSums + r * PADDED, 1.0f);
+  }
+}
+
+// Groups: (keys / BLOCK rounded up, batch heads).
+__kernel ONE_ITEM void attention_backward_key_value(
+    __global storage_t *dk, __global storage_t *dv, __global const storage_t *k, __global const storage_t *v,
+    __global const float *queryPanels, __global const float *queryRows, __global const float *gradientPanels,
+    __global const float *gradientRows, __global const float *logSumExp, __global const float *products,
+    const int heads, const int queries, const int keys, const float scale, const int isCausal) {
+  const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
+  const size_t pitch = (size_t)heads * HEAD_DIMENSION;
+  const size_t start = (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
+  const size_t packed = (size_t)get_group_id(1) * ROUND_UP(queries) * PADDED, row = (size_t)get_group_id(1) * queries;
+  backward_keys(dk + start, dv + start, 0, k + start, v + start, queryPanels + packed, queryRows + packed,
+                gradientPanels + packed, gradientRows + packed, logSumExp + row, products + row, pitch,
+                get_group_id(0) * BLOCK, queries, keys, scale, isCausal);
+}
+
+// All three gradients, a head an item: dq gathers in querySums, [batch heads, queries rounded up + STEP, PADDED], from the item's
+// blocks of keys in turn, so that scores are made once: five products instead of seven. For devices with fewer units than there
+// are heads. Groups: (1, batch heads).
+__kernel ONE_ITEM void attention_backward_head(
+    __global storage_t *dq, __global storage_t *dk, __global storage_t *dv, __global float *querySums,
+    __global const storage_t *k, __global const storage_t *v, __global const float *queryPanels,
+    __global const float *queryRows, __global const float *gradientPanels, __global const float *gradientRows,
+    __global const float *logSumExp, __global const float *products, const int heads, const int queries,
+    const int keys, const float scale, const int isCausal) {
+  const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
+  const size_t pitch = (size_t)heads * HEAD_DIMENSION;
+  const size_t start = (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
+  const size_t packed = (size_t)get_group_id(1) * ROUND_UP(queries) * PADDED, row = (size_t)get_group_id(1) * queries;
+  querySums += (size_t)get_group_id(1) * (ROUND_UP(queries) + STEP) * PADDED;
+  for (int firstKey = 0; firstKey < keys; firstKey += BLOCK)
+    backward_keys(dk + start, dv + start, querySums, k + start, v + start, queryPanels + packed, queryRows + packed,
+                  gradientPanels + packed, gradientRows + packed, logSumExp + row, products + row, pitch, firstKey,
+                  queries, keys, scale, isCausal);
+  dq += (size_t)sample * queries * pitch + head * HEAD_DIMENSION;
+  CACHE_LINE float sums[PADDED];
+  for (int i = 0; i < queries; ++i) {
+    for (int d = 0; d < PADDED; ++d) sums[d] = querySums[(size_t)i * PADDED + d];
+    write_own(dq + i * pitch, sums, scale);
   }
 }
 

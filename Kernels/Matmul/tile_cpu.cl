@@ -26,8 +26,8 @@
 #define vstorev JOIN(vstore, LANES)
 
 // One register tile over `depth` numbers; rows of a, b and c are aStride, bStride and cStride apart. c is read first where
-// `accumulate` says so. fma, not mad: some compilers turn mad into two instructions.
-#define TILE_PRODUCT(SPACE)                                                                                            \
+// `accumulate` says so. A_OF_R_K is the number of a in row r at k. fma, not mad: some compilers turn mad into two instructions.
+#define TILE_PRODUCT(A_OF_R_K)                                                                                          \
   {                                                                                                                    \
     floatv low[TILE_ROWS], high[TILE_ROWS];                                                                            \
     UNROLL for (int r = 0; r < TILE_ROWS; ++r) {                                                                       \
@@ -37,7 +37,7 @@
     for (int k = 0; k < depth; ++k) {                                                                                  \
       const floatv b0 = vloadv(0, b + k * bStride), b1 = vloadv(1, b + k * bStride);                                   \
       UNROLL for (int r = 0; r < TILE_ROWS; ++r) {                                                                     \
-        const floatv x = (floatv)(a[r * aStride + k]);                                                                 \
+        const floatv x = (floatv)(A_OF_R_K);                                                                           \
         low[r] = fma(x, b0, low[r]);                                                                                   \
         high[r] = fma(x, b1, high[r]);                                                                                 \
       }                                                                                                                \
@@ -49,11 +49,12 @@
   }
 
 static inline void tile_product(float *c, const int cStride, const float *a, const int aStride, const float *b,
-                         const int bStride, const int depth, const int accumulate) TILE_PRODUCT(private)
+                                const int bStride, const int depth, const int accumulate)
+    TILE_PRODUCT(a[r * aStride + k])
 
 static inline void tile_product_global(float *c, const int cStride, const float *a, const int aStride,
-                                __global const float *b, const int bStride, const int depth, const int accumulate)
-    TILE_PRODUCT(global)
+                                       __global const float *b, const int bStride, const int depth, const int accumulate)
+    TILE_PRODUCT(a[r * aStride + k])
 
 // `count` stored numbers as floats, from any alignment.
 static inline void read_row(float *row, __global const storage_t *source, const int count) {

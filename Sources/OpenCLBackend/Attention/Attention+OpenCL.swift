@@ -107,6 +107,19 @@ extension OpenCLBackend: AttentionBackend {
     let parameters = AttentionBlockParameters(headDimension: op.headDimension, device)
     let (batch, queries, keys, causal) = (q.shape[0], q.shape[1], k.shape[1], op.isCausal ? 1 : 0)
     let products = try rowProducts(op, dy, saved, parameters)
+    if let dq = gradients.query, let dk = gradients.key, let dv = gradients.value,
+      batch * op.heads >= 2 * device.computeUnits
+    {
+      // Heads enough for every unit: one item a head makes the scores once.
+      let packedQ = try packTokens(op, q, parameters, panels: true, rows: true)
+      let packedDy = try packTokens(op, dy, parameters, panels: true, rows: true)
+      let querySums = try pool.take(4 * parameters.querySumsCount(queries: queries, heads: batch * op.heads))
+      try run(
+        "attention_backward_head", parameters, storage: precision,
+        WorkSize(groups: [1, batch * op.heads], local: [1, 1]), dq, dk, dv, querySums, k, v, packedQ.panels, packedQ.rows,
+        packedDy.panels, packedDy.rows, saved.logSumExp, products, op.heads, queries, keys, op.scale, causal)
+      return
+    }
     if let dq = gradients.query {
       let packedK = try packTokens(op, k, parameters, panels: true, rows: true)
       let packedV = try packTokens(op, v, parameters, panels: true, rows: false)

@@ -84,7 +84,7 @@ struct AttentionBlockParameters: KernelParameters {
     self.headDimension = headDimension
     tile = VectorTile(device)
     rows = headDimension <= 80 ? 96 : 48
-    step = 64
+    step = 96
   }
 
   /// Channels of a packed row.
@@ -95,6 +95,11 @@ struct AttentionBlockParameters: KernelParameters {
     heads * ((tokens + tile.columns - 1) / tile.columns * tile.columns) * padded
   }
 
+  /// Floats in which `attention_backward_head` sums the gradient of the queries.
+  func querySumsCount(queries: Int, heads: Int) -> Int {
+    packedCount(tokens: queries, heads: heads) + heads * step * padded
+  }
+
   var defines: [KernelDefine] {
     tile.defines + [
       KernelDefine("HEAD_DIMENSION", headDimension), KernelDefine("BLOCK", rows), KernelDefine("STEP", step),
@@ -103,7 +108,8 @@ struct AttentionBlockParameters: KernelParameters {
 
   func check(_ limits: DeviceLimits) throws(OperationError) {
     try tile.check("attention")
-    guard rows % (2 * tile.rows) == 0, step % tile.columns == 0 else {
+    // Tiles of three vectors have two thirds of the rows.
+    guard tile.rows % 3 == 0, rows % (2 * tile.rows) == 0, step % (2 * tile.rows) == 0, step % tile.columns == 0 else {
       throw OperationError(.unsupported, "attention", "blocks of \(rows) by \(step) are not made of whole tiles")
     }
   }

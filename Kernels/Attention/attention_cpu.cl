@@ -4,13 +4,13 @@
 //     forward:   S = scale q kᵀ    L = log sum exp S    P = exp(S - L)    y = P v
 //     backward:  dS = P ∘ (dy vᵀ - D)    dq = scale dS k    dk = scale dSᵀ q    dv = Pᵀ dy
 //
-// q, y and their gradients are [batch, queries, heads, HEAD_DIMENSION], k, v and theirs [batch, keys, heads, HEAD_DIMENSION];
-// L and D (attention_rows.cl) are [batch, heads, queries] in float. Backward makes the scores anew; its two kernels each own
-// the rows they write.
+// q, y and their gradients are [batch, queries, heads, HEAD_DIMENSION], k, v and theirs [batch, keys, heads,
+// HEAD_DIMENSION]; L and D (attention_rows.cl) are [batch, heads, queries] in float. Backward makes the scores anew;
+// its two kernels each own the rows they write.
 //
-// An item owns BLOCK rows of one head: queries in forward and backward_query, keys in backward_key_value. The other side
-// passes by STEP rows at a time: a block of scores is one product of register tiles, its use another. What passes by was
-// packed by attention_pack once for all items of the head, as floats:
+// An item owns BLOCK rows of one head: queries in forward and backward_query, keys in backward_key_value. The other
+// side passes by STEP rows at a time: a block of scores is one product of register tiles, its use another. What passes
+// by was packed by attention_pack once for all items of the head, as floats:
 //
 //     panels  [batch heads, rows / TILE_COLUMNS, PADDED, TILE_COLUMNS]   the right side of a product along the channels
 //     rows    [batch heads, rows rounded up, PADDED]                     the right side of a product along the rows
@@ -18,13 +18,14 @@
 // with zeros past the last row and channel. Exponents are taken to base 2; a masked score is a large negative number.
 
 #ifndef HEAD_DIMENSION
-#define HEAD_DIMENSION 40 // channels of a head, 1 to 512
+#define HEAD_DIMENSION 40  // channels of a head, 1 to 512
 #endif
 #ifndef BLOCK
-#define BLOCK 96 // rows an item owns: a multiple of TILE_ROWS and of 2 TILE_ROWS / 3
+#define BLOCK 96  // rows an item owns
 #endif
 #ifndef STEP
-#define STEP 96 // rows of the other side that pass by at a time: a multiple of TILE_COLUMNS, TILE_ROWS and 2 TILE_ROWS / 3
+// Whole tiles of either kind go into both.
+#define STEP 96  // rows of the other side that pass by at a time
 #endif
 
 #define PADDED ((HEAD_DIMENSION + LANES - 1) / LANES * LANES)
@@ -36,8 +37,9 @@
 // The larger of two vectors by a plain comparison, which is one instruction where fmax, with its care for NaN, is four.
 #define LARGER(a, b) select(a, b, (b) > (a))
 
-// 2^x for x of at most 1/2 by a polynomial on [-1/2, 1/2], within 1e-7 of it; below 2^-126 it stops falling. A NaN stays one.
-// What is cut off x - 1/2 is x rounded to a whole number, since x is not positive: rint is a dozen instructions in some compilers.
+// 2^x for x of at most 1/2 by a polynomial on [-1/2, 1/2], within 1e-7 of it; below 2^-126 it stops falling. A NaN
+// stays one. What is cut off x - 1/2 is x rounded to a whole number, since x is not positive: rint is a dozen
+// instructions in some compilers.
 static inline floatv exp2_vector(floatv x) {
   x = select(x, (floatv)(-126.0f), (floatv)(-126.0f) > x);
   const intv whole = JOIN(convert_int, LANES)(x - 0.5f);
@@ -67,52 +69,55 @@ static inline float highest_of(const floatv x) {
 static inline float sum_of(const floatv x) {
   float numbers[LANES], sum = 0.0f;
   vstorev(x, 0, numbers);
-  UNROLL for (int i = 0; i < LANES; ++i) sum += numbers[i];
+  EACH (i, LANES) sum += numbers[i];
   return sum;
 }
 
-// An odd number of vectors a row ends in a tile of three, of fewer rows so that it fits the registers too; or of one, where the
-// row is no longer.
+// An odd number of vectors a row ends in a tile of three, of fewer rows so that it fits the registers too; or of one,
+// where the row is no longer.
 #define ODD_VECTORS (PADDED == LANES ? 1 : 3)
 #define ODD_ROWS (PADDED == LANES ? 2 * TILE_ROWS : 2 * TILE_ROWS / 3)
 
 // As TILE_PRODUCT, but of ODD_ROWS rows by ODD_VECTORS vectors.
-#define ODD_PRODUCT(A_OF_R_K)                                                                                          \
-  {                                                                                                                    \
-    floatv sums[ODD_ROWS][ODD_VECTORS];                                                                                \
-    UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)                             \
-        sums[r][v] = accumulate ? vloadv(v, c + r * cStride) : (floatv)(0.0f);                                         \
-    for (int k = 0; k < depth; ++k) {                                                                                  \
-      floatv columns[ODD_VECTORS];                                                                                     \
-      UNROLL for (int v = 0; v < ODD_VECTORS; ++v) columns[v] = vloadv(v, b + k * bStride);                            \
-      UNROLL for (int r = 0; r < ODD_ROWS; ++r) {                                                                      \
-        const floatv x = (floatv)(A_OF_R_K);                                                                           \
-        UNROLL for (int v = 0; v < ODD_VECTORS; ++v) sums[r][v] = fma(x, columns[v], sums[r][v]);                      \
-      }                                                                                                                \
-    }                                                                                                                  \
-    UNROLL for (int r = 0; r < ODD_ROWS; ++r) UNROLL for (int v = 0; v < ODD_VECTORS; ++v)                             \
-        vstorev(sums[r][v], v, c + r * cStride);                                                                       \
+#define ODD_PRODUCT(A_OF_R_K)                                                                      \
+  {                                                                                                \
+    floatv sums[ODD_ROWS][ODD_VECTORS];                                                            \
+    EACH (r, ODD_ROWS)                                                                             \
+      EACH (v, ODD_VECTORS) sums[r][v] = accumulate ? vloadv(v, c + r * cStride) : (floatv)(0.0f); \
+    for (int k = 0; k < depth; ++k) {                                                              \
+      floatv columns[ODD_VECTORS];                                                                 \
+      EACH (v, ODD_VECTORS) columns[v] = vloadv(v, b + k * bStride);                               \
+      EACH (r, ODD_ROWS) {                                                                         \
+        const floatv x = (floatv)(A_OF_R_K);                                                       \
+        EACH (v, ODD_VECTORS) sums[r][v] = fma(x, columns[v], sums[r][v]);                         \
+      }                                                                                            \
+    }                                                                                              \
+    EACH (r, ODD_ROWS)                                                                             \
+      EACH (v, ODD_VECTORS) vstorev(sums[r][v], v, c + r * cStride);                               \
   }
 
 static inline void odd_product(float *c, const int cStride, const float *a, const int aStride, __global const float *b,
-                               const int bStride, const int depth, const int accumulate)
-    ODD_PRODUCT(a[r * aStride + k])
+                               const int bStride, const int depth, const int accumulate) {
+  ODD_PRODUCT(a[r * aStride + k]);
+}
 
 // The same two with a read along its columns and c in global memory: what is summed belongs to no item's own rows.
 static inline void transposed_product(__global float *c, const int cStride, const float *a, const int aStride,
-                                      const float *b, const int bStride, const int depth, const int accumulate)
-    TILE_PRODUCT(a[k * aStride + r])
+                                      const float *b, const int bStride, const int depth, const int accumulate) {
+  TILE_PRODUCT(a[k * aStride + r]);
+}
 
 static inline void odd_transposed_product(__global float *c, const int cStride, const float *a, const int aStride,
-                                          const float *b, const int bStride, const int depth, const int accumulate)
-    ODD_PRODUCT(a[k * aStride + r])
+                                          const float *b, const int bStride, const int depth, const int accumulate) {
+  ODD_PRODUCT(a[k * aStride + r]);
+}
 
 // Columns of PADDED that whole tiles make.
 #define EVEN (PADDED % TILE_COLUMNS == 0 ? PADDED : PADDED - ODD_VECTORS * LANES)
 
 // scores [BLOCK, STEP] = own [BLOCK, PADDED] times `count` columns of panels.
 static inline void score_product(float *scores, const float *own, __global const float *panels, const int rows,
-                          const int count) {
+                                 const int count) {
   for (int n = 0; n < count; n += TILE_COLUMNS)
     for (int r = 0; r < rows; r += TILE_ROWS)
       tile_product_global(scores + r * STEP + n, STEP, own + r * PADDED, PADDED, panels + n * PADDED, TILE_COLUMNS,
@@ -121,7 +126,7 @@ static inline void score_product(float *scores, const float *own, __global const
 
 // sums [BLOCK, PADDED] += weights [BLOCK, STEP] times `count` packed rows.
 static inline void sum_product(float *sums, const float *weights, __global const float *packed, const int rows,
-                        const int count) {
+                               const int count) {
   for (int n = 0; n < EVEN; n += TILE_COLUMNS)
     for (int r = 0; r < rows; r += TILE_ROWS)
       tile_product_global(sums + r * PADDED + n, PADDED, weights + r * STEP, STEP, packed + n, PADDED, count, 1);
@@ -168,10 +173,10 @@ __kernel ONE_ITEM void attention_pack(__global float *panels, __global float *ro
 }
 
 // Groups: (queries / BLOCK rounded up, batch heads), as in backward_query; in backward_key_value keys / BLOCK.
-__kernel ONE_ITEM void attention_forward(__global storage_t *y, __global float *logSumExp,
-                                         __global const storage_t *q, __global const float *keyPanels,
-                                         __global const float *valueRows, const int heads, const int queries,
-                                         const int keys, const float scale, const int isCausal) {
+__kernel ONE_ITEM void attention_forward(__global storage_t *y, __global float *logSumExp, __global const storage_t *q,
+                                         __global const float *keyPanels, __global const float *valueRows,
+                                         const int heads, const int queries, const int keys, const float scale,
+                                         const int isCausal) {
   const int firstQuery = get_group_id(0) * BLOCK, count = min(BLOCK, queries - firstQuery);
   const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
   const size_t pitch = (size_t)heads * HEAD_DIMENSION;
@@ -201,7 +206,8 @@ __kernel ONE_ITEM void attention_forward(__global storage_t *y, __global float *
         const floatv score = vloadv(0, row + j);
         top = LARGER(top, score);
       }
-      const float highestHere = highest_of(top) * factor, newHighest = highestHere > highest[r] ? highestHere : highest[r];
+      const float highestHere = highest_of(top) * factor;
+      const float newHighest = highestHere > highest[r] ? highestHere : highest[r];
       const float shrink = exp2_vector((floatv)(highest[r] - newHighest)).s0;
       floatv total = totals[r] * shrink;
       for (int j = 0; j < width; j += LANES) {
@@ -224,14 +230,14 @@ __kernel ONE_ITEM void attention_forward(__global storage_t *y, __global float *
   }
 }
 
-#if HEAD_DIMENSION <= 160 // the width of heads that a gradient passes through
+#if HEAD_DIMENSION <= 160  // the width of heads that a gradient passes through
 
 __kernel ONE_ITEM void attention_backward_query(__global storage_t *dq, __global const storage_t *dy,
                                                 __global const storage_t *q, __global const float *keyPanels,
                                                 __global const float *valuePanels, __global const float *keyRows,
                                                 __global const float *logSumExp, __global const float *products,
-                                                const int heads, const int queries, const int keys,
-                                                const float scale, const int isCausal) {
+                                                const int heads, const int queries, const int keys, const float scale,
+                                                const int isCausal) {
   const int firstQuery = get_group_id(0) * BLOCK, count = min(BLOCK, queries - firstQuery);
   const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
   const size_t pitch = (size_t)heads * HEAD_DIMENSION;
@@ -277,8 +283,8 @@ static inline void transposed_sum_product(__global float *sums, const float *wei
 #endif
 }
 
-// dk and dv of the keys from firstKey on; where querySums is given, their part of dq / scale too: added, but for the first keys'.
-// q, dy and what was packed of them begin with the head's first row, L and D with its first query.
+// dk and dv of the keys from firstKey on; where querySums is given, their part of dq / scale too: added, but for the
+// first keys'. q, dy and what was packed of them begin with the head's first row, L and D with its first query.
 static inline void backward_keys(__global storage_t *dk, __global storage_t *dv, __global float *querySums,
                                  __global const storage_t *k, __global const storage_t *v,
                                  __global const float *queryPanels, __global const float *queryRows,
@@ -328,11 +334,13 @@ static inline void backward_keys(__global storage_t *dk, __global storage_t *dv,
 }
 
 // Groups: (keys / BLOCK rounded up, batch heads).
-__kernel ONE_ITEM void attention_backward_key_value(
-    __global storage_t *dk, __global storage_t *dv, __global const storage_t *k, __global const storage_t *v,
-    __global const float *queryPanels, __global const float *queryRows, __global const float *gradientPanels,
-    __global const float *gradientRows, __global const float *logSumExp, __global const float *products,
-    const int heads, const int queries, const int keys, const float scale, const int isCausal) {
+__kernel ONE_ITEM void attention_backward_key_value(__global storage_t *dk, __global storage_t *dv,
+                                                    __global const storage_t *k, __global const storage_t *v,
+                                                    __global const float *queryPanels, __global const float *queryRows,
+                                                    __global const float *gradientPanels,
+                                                    __global const float *gradientRows, __global const float *logSumExp,
+                                                    __global const float *products, const int heads, const int queries,
+                                                    const int keys, const float scale, const int isCausal) {
   const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
   const size_t pitch = (size_t)heads * HEAD_DIMENSION;
   const size_t start = (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
@@ -342,15 +350,16 @@ __kernel ONE_ITEM void attention_backward_key_value(
                 get_group_id(0) * BLOCK, queries, keys, scale, isCausal);
 }
 
-// All three gradients, a head an item: dq gathers in querySums, [batch heads, queries rounded up + STEP, PADDED], from the item's
-// blocks of keys in turn, so that scores are made once: five products instead of seven. For devices with fewer units than there
-// are heads. Groups: (1, batch heads).
-__kernel ONE_ITEM void attention_backward_head(
-    __global storage_t *dq, __global storage_t *dk, __global storage_t *dv, __global float *querySums,
-    __global const storage_t *k, __global const storage_t *v, __global const float *queryPanels,
-    __global const float *queryRows, __global const float *gradientPanels, __global const float *gradientRows,
-    __global const float *logSumExp, __global const float *products, const int heads, const int queries,
-    const int keys, const float scale, const int isCausal) {
+// All three gradients, a head an item: dq gathers in querySums, [batch heads, queries rounded up + STEP, PADDED], from
+// the item's blocks of keys in turn, so that scores are made once: five products instead of seven. For devices with
+// fewer units than there are heads. Groups: (1, batch heads).
+__kernel ONE_ITEM void attention_backward_head(__global storage_t *dq, __global storage_t *dk, __global storage_t *dv,
+                                               __global float *querySums, __global const storage_t *k,
+                                               __global const storage_t *v, __global const float *queryPanels,
+                                               __global const float *queryRows, __global const float *gradientPanels,
+                                               __global const float *gradientRows, __global const float *logSumExp,
+                                               __global const float *products, const int heads, const int queries,
+                                               const int keys, const float scale, const int isCausal) {
   const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
   const size_t pitch = (size_t)heads * HEAD_DIMENSION;
   const size_t start = (size_t)sample * keys * pitch + head * HEAD_DIMENSION;

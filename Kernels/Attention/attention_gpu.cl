@@ -1,32 +1,34 @@
-// Scaled dot-product attention without the matrix of scores in memory, GPU form (storage.cl and attention_rows.cl come first).
+// Scaled dot-product attention without the matrix of scores in memory, GPU form (storage.cl and attention_rows.cl come
+// first).
 //
 //     forward:   S = scale q kᵀ    L = log sum exp S    P = exp(S - L)    y = P v
 //     backward:  dS = P ∘ (dy vᵀ - D)    dq = scale dS k    dk = scale dSᵀ q    dv = Pᵀ dy
 //
-// q, y and their gradients are [batch, queries, heads, HEAD_DIMENSION], k, v and theirs [batch, keys, heads, HEAD_DIMENSION];
-// L and D (attention_rows.cl) are [batch, heads, queries] in float. Backward needs q, k, v, L and D, and makes the scores
-// anew; its two kernels each own the rows they write, so nothing is summed by atomics.
+// q, y and their gradients are [batch, queries, heads, HEAD_DIMENSION], k, v and theirs [batch, keys, heads,
+// HEAD_DIMENSION]; L and D (attention_rows.cl) are [batch, heads, queries] in float. Backward needs q, k, v, L and D,
+// and makes the scores anew; its two kernels each own the rows they write, so nothing is summed by atomics.
 //
-// A group owns ROWS rows of one head: queries in forward and backward_query, keys in backward_key_value. SPLIT items share
-// a row: each holds a slice of SLICE channels of it in registers, the row's sums too. The other side passes by in tiles of TILE
-// rows in local memory, which every item reads at the same place (a broadcast). Scores are sums over the slices, put
-// together in local memory. Groups: (rows / ROWS rounded up, batch heads) of ROWS SPLIT items.
-// Exponents are taken to base 2. The highest score so far starts as a large negative number, not infinity: two of those have no difference.
+// A group owns ROWS rows of one head: queries in forward and backward_query, keys in backward_key_value. SPLIT items
+// share a row: each holds a slice of SLICE channels of it in registers, the row's sums too. The other side passes by in
+// tiles of TILE rows in local memory, which every item reads at the same place (a broadcast). Scores are sums over the
+// slices, put together in local memory. Groups: (rows / ROWS rounded up, batch heads) of ROWS SPLIT items. Exponents
+// are taken to base 2. The highest score so far starts as a large negative number, not infinity: two of those have no
+// difference.
 
 #ifndef HEAD_DIMENSION
-#define HEAD_DIMENSION 40 // channels of a head, 1 to 512
+#define HEAD_DIMENSION 40  // channels of a head, 1 to 512
 #endif
 #ifndef ROWS
-#define ROWS 64 // rows a group owns in forward
+#define ROWS 64  // rows a group owns in forward
 #endif
 #ifndef SPLIT
-#define SPLIT 1 // items that share a row in forward
+#define SPLIT 1  // items that share a row in forward
 #endif
 #ifndef TILE
-#define TILE 16 // rows of the other side in local memory in forward
+#define TILE 16  // rows of the other side in local memory in forward
 #endif
 #ifndef BACKWARD_ROWS
-#define BACKWARD_ROWS 64 // the same three in backward
+#define BACKWARD_ROWS 64  // the same three in backward
 #endif
 #ifndef BACKWARD_SPLIT
 #define BACKWARD_SPLIT 2
@@ -38,7 +40,8 @@
 #define LOWEST -1e30f
 #define LOG2_E 1.44269504f
 #define LN_2 0.693147181f
-#define UNROLL __attribute__((opencl_unroll_hint))
+// A loop over registers: unrolled, since a register has no address.
+#define EACH(i, count) __attribute__((opencl_unroll_hint)) for (int i = 0; i < (count); ++i)
 #define UNROLL_BY(count) __attribute__((opencl_unroll_hint(count)))
 // A function that is a call costs a GPU its registers: everything becomes part of its kernel.
 #define FOLDED static inline __attribute__((always_inline))
@@ -46,7 +49,8 @@
 #define SLICE4(split) ((HEAD_DIMENSION + 4 * (split) - 1) / (4 * (split)))
 #define PADDED4(split) (SLICE4(split) * (split))
 
-// Channels 4 quad ... 4 quad + 3 of a row that starts at `row`; channels past the head, and rows that aren't there, are zero.
+// Channels 4 quad ... 4 quad + 3 of a row that starts at `row`; channels past the head, and rows that aren't there, are
+// zero.
 FOLDED float4 read_channels(__global const storage_t *row, const int quad, const int exists) {
   float4 channels = (float4)(0.0f);
   if (exists) {
@@ -73,7 +77,8 @@ FOLDED void write_channels(__global storage_t *row, const int quad, const float4
 #endif
 }
 
-// Rows first ... first + tile - 1 of `source`, whose rows are `pitch` numbers apart and end at `count`, to local memory.
+// Rows first ... first + tile - 1 of `source`, whose rows are `pitch` numbers apart and end at `count`, to local
+// memory.
 FOLDED void stage(__local float4 *staged, __global const storage_t *source, const size_t pitch, const int first,
                   const int count, const int tile, const int padded4, const int items) {
   for (int i = get_local_id(0); i < tile * padded4; i += items) {
@@ -84,21 +89,21 @@ FOLDED void stage(__local float4 *staged, __global const storage_t *source, cons
 
 FOLDED float dot_slice(const float4 *slice, __local const float4 *row, const int slice4) {
   float4 sum = (float4)(0.0f);
-  UNROLL for (int c = 0; c < slice4; ++c) sum = fma(slice[c], row[c], sum);
+  EACH (c, slice4) sum = fma(slice[c], row[c], sum);
   return (sum.s0 + sum.s1) + (sum.s2 + sum.s3);
 }
 
 // The score of a row with row j of the tile: the sum of what its items found over their slices.
 FOLDED float score(__local const float *partial, const int row, const int j) {
   float sum = 0.0f;
-  UNROLL for (int p = 0; p < SPLIT; ++p) sum += partial[(p * TILE + j) * ROWS + row];
+  EACH (p, SPLIT) sum += partial[(p * TILE + j) * ROWS + row];
   return sum;
 }
 
-__kernel __attribute__((reqd_work_group_size(ROWS *SPLIT, 1, 1))) void
-attention_forward(__global storage_t *y, __global float *logSumExp, __global const storage_t *q,
-                  __global const storage_t *k, __global const storage_t *v, const int heads, const int queries,
-                  const int keys, const float scale, const int isCausal) {
+__kernel __attribute__((reqd_work_group_size(ROWS * SPLIT, 1, 1))) void attention_forward(
+    __global storage_t *y, __global float *logSumExp, __global const storage_t *q, __global const storage_t *k,
+    __global const storage_t *v, const int heads, const int queries, const int keys, const float scale,
+    const int isCausal) {
   __local float4 keyTile[TILE * PADDED4(SPLIT)], valueTile[TILE * PADDED4(SPLIT)];
   __local float partial[SPLIT * TILE * ROWS];
   const int row = get_local_id(0) % ROWS, part = get_local_id(0) / ROWS;
@@ -110,7 +115,7 @@ attention_forward(__global storage_t *y, __global float *logSumExp, __global con
   v += (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
 
   float4 ownQuery[SLICE4(SPLIT)], sums[SLICE4(SPLIT)];
-  UNROLL for (int c = 0; c < SLICE4(SPLIT); ++c) {
+  EACH (c, SLICE4(SPLIT)) {
     ownQuery[c] = read_channels(q + queryStart, part * SLICE4(SPLIT) + c, query < queries) * (scale * LOG2_E);
     sums[c] = (float4)(0.0f);
   }
@@ -124,8 +129,8 @@ attention_forward(__global storage_t *y, __global float *logSumExp, __global con
     barrier(CLK_LOCAL_MEM_FENCE);
 
     UNROLL_BY(2) for (int j = 0; j < TILE; ++j)
-        partial[(part * TILE + j) * ROWS + row] =
-            dot_slice(ownQuery, keyTile + j * PADDED4(SPLIT) + part * SLICE4(SPLIT), SLICE4(SPLIT));
+      partial[(part * TILE + j) * ROWS + row] =
+          dot_slice(ownQuery, keyTile + j * PADDED4(SPLIT) + part * SLICE4(SPLIT), SLICE4(SPLIT));
     if (SPLIT > 1) barrier(CLK_LOCAL_MEM_FENCE);
 
     const int limit = min(isCausal ? min(keys, query + 1) : keys, first + TILE) - first;
@@ -134,30 +139,29 @@ attention_forward(__global storage_t *y, __global float *logSumExp, __global con
     const float shrink = exp2(highest - newHighest);
     highest = newHighest;
     total *= shrink;
-    UNROLL for (int c = 0; c < SLICE4(SPLIT); ++c) sums[c] *= shrink;
+    EACH (c, SLICE4(SPLIT)) sums[c] *= shrink;
     for (int j = 0; j < limit; ++j) {
       const float p = exp2(score(partial, row, j) - highest);
       total += p;
-      UNROLL for (int c = 0; c < SLICE4(SPLIT); ++c)
-          sums[c] = fma((float4)(p), valueTile[j * PADDED4(SPLIT) + part * SLICE4(SPLIT) + c], sums[c]);
+      EACH (c, SLICE4(SPLIT))
+        sums[c] = fma((float4)(p), valueTile[j * PADDED4(SPLIT) + part * SLICE4(SPLIT) + c], sums[c]);
     }
   }
 
   if (query < queries) {
-    UNROLL for (int c = 0; c < SLICE4(SPLIT); ++c)
-        write_channels(y + queryStart, part * SLICE4(SPLIT) + c, sums[c] / total);
+    EACH (c, SLICE4(SPLIT)) write_channels(y + queryStart, part * SLICE4(SPLIT) + c, sums[c] / total);
     if (part == 0) logSumExp[get_group_id(1) * queries + query] = (highest + log2(total)) * LN_2;
   }
 }
 
-#if HEAD_DIMENSION <= 160 // the width of heads that a gradient passes through
+#if HEAD_DIMENSION <= 160  // the width of heads that a gradient passes through
 
 #define B_SLICE4 SLICE4(BACKWARD_SPLIT)
 #define B_PADDED4 PADDED4(BACKWARD_SPLIT)
 #define B_GROUP (BACKWARD_ROWS * BACKWARD_SPLIT)
 
-// An item's slices of two products with each row of a tile, to where the row's other items find them. Loops over a tile are not
-// unrolled here: the registers hold four slices already.
+// An item's slices of two products with each row of a tile, to where the row's other items find them. Loops over a tile
+// are not unrolled here: the registers hold four slices already.
 FOLDED void spread(__local float2 *partial, const float4 *a, __local const float4 *tileA, const float4 *b,
                    __local const float4 *tileB, const int row, const int part) {
   UNROLL_BY(2) for (int j = 0; j < BACKWARD_TILE; ++j) {
@@ -171,15 +175,14 @@ FOLDED void spread(__local float2 *partial, const float4 *a, __local const float
 // The two products of a row with row j of the tile.
 FOLDED float2 gather(__local const float2 *partial, const int row, const int j) {
   float2 sum = (float2)(0.0f);
-  UNROLL for (int p = 0; p < BACKWARD_SPLIT; ++p) sum += partial[(p * BACKWARD_TILE + j) * BACKWARD_ROWS + row];
+  EACH (p, BACKWARD_SPLIT) sum += partial[(p * BACKWARD_TILE + j) * BACKWARD_ROWS + row];
   return sum;
 }
 
-__kernel __attribute__((reqd_work_group_size(B_GROUP, 1, 1))) void
-attention_backward_query(__global storage_t *dq, __global const storage_t *dy, __global const storage_t *q,
-                         __global const storage_t *k, __global const storage_t *v, __global const float *logSumExp,
-                         __global const float *products, const int heads, const int queries, const int keys,
-                         const float scale, const int isCausal) {
+__kernel __attribute__((reqd_work_group_size(B_GROUP, 1, 1))) void attention_backward_query(
+    __global storage_t *dq, __global const storage_t *dy, __global const storage_t *q, __global const storage_t *k,
+    __global const storage_t *v, __global const float *logSumExp, __global const float *products, const int heads,
+    const int queries, const int keys, const float scale, const int isCausal) {
   __local float4 keyTile[BACKWARD_TILE * B_PADDED4], valueTile[BACKWARD_TILE * B_PADDED4];
   __local float2 partial[B_GROUP * BACKWARD_TILE];
   const int row = get_local_id(0) % BACKWARD_ROWS, part = get_local_id(0) / BACKWARD_ROWS;
@@ -191,7 +194,7 @@ attention_backward_query(__global storage_t *dq, __global const storage_t *dy, _
   v += (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
 
   float4 ownQuery[B_SLICE4], ownGradient[B_SLICE4], sums[B_SLICE4];
-  UNROLL for (int c = 0; c < B_SLICE4; ++c) {
+  EACH (c, B_SLICE4) {
     ownQuery[c] = read_channels(q + queryStart, part * B_SLICE4 + c, exists) * (scale * LOG2_E);
     ownGradient[c] = read_channels(dy + queryStart, part * B_SLICE4 + c, exists);
     sums[c] = (float4)(0.0f);
@@ -211,19 +214,18 @@ attention_backward_query(__global storage_t *dq, __global const storage_t *dy, _
       const float2 both = gather(partial, row, j);
       const float p = first + j < limit ? exp2(both.s0 - ownLogSum) : 0.0f;
       const float ds = p * (both.s1 - ownProduct);
-      UNROLL for (int c = 0; c < B_SLICE4; ++c)
-          sums[c] = fma((float4)(ds), keyTile[j * B_PADDED4 + part * B_SLICE4 + c], sums[c]);
+      EACH (c, B_SLICE4) sums[c] = fma((float4)(ds), keyTile[j * B_PADDED4 + part * B_SLICE4 + c], sums[c]);
     }
   }
-  if (exists) UNROLL for (int c = 0; c < B_SLICE4; ++c)
-      write_channels(dq + queryStart, part * B_SLICE4 + c, sums[c] * scale);
+  if (exists)
+    EACH (c, B_SLICE4) write_channels(dq + queryStart, part * B_SLICE4 + c, sums[c] * scale);
 }
 
-__kernel __attribute__((reqd_work_group_size(B_GROUP, 1, 1))) void
-attention_backward_key_value(__global storage_t *dk, __global storage_t *dv, __global const storage_t *dy,
-                             __global const storage_t *q, __global const storage_t *k, __global const storage_t *v,
-                             __global const float *logSumExp, __global const float *products, const int heads,
-                             const int queries, const int keys, const float scale, const int isCausal) {
+__kernel __attribute__((reqd_work_group_size(B_GROUP, 1, 1))) void attention_backward_key_value(
+    __global storage_t *dk, __global storage_t *dv, __global const storage_t *dy, __global const storage_t *q,
+    __global const storage_t *k, __global const storage_t *v, __global const float *logSumExp,
+    __global const float *products, const int heads, const int queries, const int keys, const float scale,
+    const int isCausal) {
   __local float4 queryTile[BACKWARD_TILE * B_PADDED4], gradientTile[BACKWARD_TILE * B_PADDED4];
   __local float2 rowTile[BACKWARD_TILE];
   __local float2 partial[B_GROUP * BACKWARD_TILE];
@@ -236,7 +238,7 @@ attention_backward_key_value(__global storage_t *dk, __global storage_t *dv, __g
   dy += (size_t)sample * queries * pitch + head * HEAD_DIMENSION;
 
   float4 ownKey[B_SLICE4], ownValue[B_SLICE4], keySums[B_SLICE4], valueSums[B_SLICE4];
-  UNROLL for (int c = 0; c < B_SLICE4; ++c) {
+  EACH (c, B_SLICE4) {
     ownKey[c] = read_channels(k + keyStart, part * B_SLICE4 + c, exists) * (scale * LOG2_E);
     ownValue[c] = read_channels(v + keyStart, part * B_SLICE4 + c, exists);
     keySums[c] = valueSums[c] = (float4)(0.0f);
@@ -258,13 +260,14 @@ attention_backward_key_value(__global storage_t *dk, __global storage_t *dv, __g
       const int seen = first + j < queries && (!isCausal || first + j >= key);
       const float p = seen ? exp2(both.s0 - rowTile[j].s0) : 0.0f;
       const float ds = p * (both.s1 - rowTile[j].s1);
-      UNROLL for (int c = 0; c < B_SLICE4; ++c) {
+      EACH (c, B_SLICE4) {
         keySums[c] = fma((float4)(ds), queryTile[j * B_PADDED4 + part * B_SLICE4 + c], keySums[c]);
         valueSums[c] = fma((float4)(p), gradientTile[j * B_PADDED4 + part * B_SLICE4 + c], valueSums[c]);
       }
     }
   }
-  if (exists) UNROLL for (int c = 0; c < B_SLICE4; ++c) {
+  if (exists)
+    EACH (c, B_SLICE4) {
       write_channels(dk + keyStart, part * B_SLICE4 + c, keySums[c] * scale);
       write_channels(dv + keyStart, part * B_SLICE4 + c, valueSums[c]);
     }

@@ -5,21 +5,22 @@
 //     forward:    i' = i stride + s - padding
 //     backward:   i' = (i + padding - s) / stride, where that is whole: the same sum with the weights packed the other way
 //
-// Both are i' = (i step + sign s + offset) / dilation. Where the dilation is 2, the pixels of one parity in i and j have the
-// same whole taps; an item makes pixels of one parity alone, so no product with a zero is made.
-// x is [batch, height, width, inputs], y is [batch, outHeight, outWidth, outputs], w is in panels (block_cpu.cl) with the
-// sum's index (s kernel + t) inputs + channel. `addendPixels` neighbouring pixels share a row of the addend: 1 for a residual,
-// outHeight outWidth for a row a sample, 0 for no addend.
-// Groups: (outputs / blockColumns, pixels of a parity / blockRows, dilation²), rounded up; blockColumns is whole panels.
+// Both are i' = (i step + sign s + offset) / dilation. Where the dilation is 2, the pixels of one parity in i and j
+// have the same whole taps; an item makes pixels of one parity alone, so no product with a zero is made. x is [batch,
+// height, width, inputs], y is [batch, outHeight, outWidth, outputs], w is in panels (block_cpu.cl) with the sum's
+// index (s kernel + t) inputs + channel. `addendPixels` neighbouring pixels share a row of the addend: 1 for a
+// residual, outHeight outWidth for a row a sample, 0 for no addend. Groups: (outputs / blockColumns, pixels of a parity
+// / blockRows, dilation²), rounded up; blockColumns is whole panels.
 
 __kernel ONE_ITEM void convolution(__global storage_t *y, __global const storage_t *x, __global const storage_t *w,
                                    __global const float *bias, __global const storage_t *addend, const int batch,
                                    const int height, const int width, const int inputs, const int outHeight,
                                    const int outWidth, const int outputs, const int taps, const int step,
-                                   const int sign, const int offset, const int dilation, const int blockRows, const int blockColumns,
-                                   const int hasBias, const int addendPixels) {
+                                   const int sign, const int offset, const int dilation, const int blockRows,
+                                   const int blockColumns, const int hasBias, const int addendPixels) {
   const int parityY = get_group_id(2) / dilation, parityX = get_group_id(2) % dilation;
-  const int rowsY = (outHeight - parityY + dilation - 1) / dilation, rowsX = (outWidth - parityX + dilation - 1) / dilation;
+  const int rowsY = (outHeight - parityY + dilation - 1) / dilation,
+            rowsX = (outWidth - parityX + dilation - 1) / dilation;
   const int first = get_group_id(1) * blockRows, count = min(blockRows, batch * rowsY * rowsX - first);
   if (count <= 0) return;
   const int column = get_group_id(0) * blockColumns, columns = min(blockColumns, outputs - column);

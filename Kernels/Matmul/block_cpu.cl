@@ -1,22 +1,23 @@
 // The loops round the register tile for matmul and convolution (CPU form; needs storage.cl, tile_cpu.cl).
 //
-// An item makes up to BLOCK_ROWS x BLOCK_COLUMNS numbers of the result, in steps of at most BLOCK_DEPTH along the sum. A step's rows
-// of x are read once, to floats, and stay in the second cache; a step of one weight panel stays in the first; the sums live in
-// `c` between steps. Weights are packed in panels [outputs / TILE_COLUMNS][sum][TILE_COLUMNS], zeros where outputs end.
+// An item makes up to BLOCK_ROWS x BLOCK_COLUMNS numbers of the result, in steps of at most BLOCK_DEPTH along the sum.
+// A step's rows of x are read once, to floats, and stay in the second cache; a step of one weight panel stays in the
+// first; the sums live in `c` between steps. Weights are packed in panels [outputs / TILE_COLUMNS][sum][TILE_COLUMNS],
+// zeros where outputs end.
 
 #ifndef BLOCK_ROWS
-#define BLOCK_ROWS 96 // the most rows an item makes: a multiple of TILE_ROWS
+#define BLOCK_ROWS 96  // the most rows an item makes: a multiple of TILE_ROWS
 #endif
 #ifndef BLOCK_PANELS
-#define BLOCK_PANELS 20 // the most panels an item makes
+#define BLOCK_PANELS 20  // the most panels an item makes
 #endif
 #ifndef BLOCK_DEPTH
-#define BLOCK_DEPTH 320 // numbers of a row of x held at a time
+#define BLOCK_DEPTH 320  // numbers of a row of x held at a time
 #endif
 #define BLOCK_COLUMNS (BLOCK_PANELS * TILE_COLUMNS)
 
-// Asks for the cache line at a global address, where the compiler knows how: reading the next panel from memory takes as long as
-// multiplying this one.
+// Asks for the cache line at a global address, where the compiler knows how: reading the next panel from memory takes
+// as long as multiplying this one.
 #if defined(__has_builtin)
 #if __has_builtin(__builtin_prefetch)
 #define FETCH(address) __builtin_prefetch((const void *)(size_t)(address))
@@ -25,15 +26,17 @@
 #ifndef FETCH
 #define FETCH(address)
 #endif
-#define LINE ((int)(64 / sizeof(storage_t))) // numbers in a cache line
+#define LINE ((int)(64 / sizeof(storage_t)))  // numbers in a cache line
 
-// c += a times `depth` rows of `panels` panels that start at w and lie panelStride numbers apart; `unpacked` is room for one.
+// c += a times `depth` rows of `panels` panels that start at w and lie panelStride numbers apart; `unpacked` is room
+// for one.
 static inline void block_product(float *c, const float *a, __global const storage_t *w, const size_t panelStride,
                                  const int rows, const int panels, const int depth, const int accumulate,
                                  float *unpacked) {
   for (int panel = 0; panel < panels; ++panel, w += panelStride) {
     // The lines of the next panel, or of this step's sequel in the first, spread over the tiles of this one.
-    __global const storage_t *next = panel + 1 < panels ? w + panelStride : w - panel * panelStride + depth * TILE_COLUMNS;
+    __global const storage_t *next =
+        panel + 1 < panels ? w + panelStride : w - panel * panelStride + depth * TILE_COLUMNS;
     const int share = depth * TILE_COLUMNS / ((rows + TILE_ROWS - 1) / TILE_ROWS) + LINE;
 #if STORAGE != 32
     read_row(unpacked, w, depth * TILE_COLUMNS);
@@ -58,7 +61,7 @@ static inline int step_depth(const int total) {
 
 // One row of the result: y = activation(c + bias) + addend over `count` columns; bias and addend may be absent.
 static inline void write_block_row(__global storage_t *y, const float *c, __global const float *bias, const int hasBias,
-                            __global const storage_t *addend, const int hasAddend, const int count) {
+                                   __global const storage_t *addend, const int hasAddend, const int count) {
   int n = 0;
   for (; n + 8 <= count; n += 8) {
     float8 value = vload8(0, c + n);

@@ -2,9 +2,9 @@
 //
 //     y = activation(x w + bias) + addend
 //
-// x is [rows, inputs], y and addend are [rows, outputs], bias is [outputs] in float, w is in panels (block_cpu.cl). Backward
-// to the input is the same product with the weights packed the other way: dx = dy wᵀ + addend. Nothing is saved.
-// Groups: (columns / blockColumns, rows / blockRows), rounded up; blockColumns is whole panels.
+// x is [rows, inputs], y and addend are [rows, outputs], bias is [outputs] in float, w is in panels (block_cpu.cl).
+// Backward to the input is the same product with the weights packed the other way: dx = dy wᵀ + addend. Nothing is
+// saved. Groups: (columns / blockColumns, rows / blockRows), rounded up; blockColumns is whole panels.
 
 __kernel ONE_ITEM void linear(__global storage_t *y, __global const storage_t *x, __global const storage_t *w,
                               __global const float *bias, __global const storage_t *addend, const int rows,

@@ -14,31 +14,33 @@ FOLDED void linear_product(__global storage_t *y, __global const storage_t *x, _
   const int column = get_group_id(0) * TILE_N, row = get_group_id(1) * TILE_M;
   const int wideInputs = inputs % 4 == 0, wideOutputs = outputs % 4 == 0;
   float4 sums[ITEM_M][ITEM_N / 4];
-  UNROLL for (int r = 0; r < ITEM_M; ++r) UNROLL for (int n = 0; n < ITEM_N / 4; ++n) sums[r][n] = (float4)(0.0f);
+  EACH (r, ITEM_M)
+    EACH (n, ITEM_N / 4) sums[r][n] = (float4)(0.0f);
 
   float4 nextA[QUADS_M], nextB[QUADS_N];
   for (int k = -TILE_K, buffer = 0; k < inputs; k += TILE_K, buffer ^= 1) {
     const int next = k + TILE_K;
     if (next < inputs) {
-      UNROLL for (int i = 0; i < QUADS_M; ++i) {
+      EACH (i, QUADS_M) {
         const int m = row + ALONG_K_ROW(i);
         nextA[i] = read_quad(x + (size_t)m * inputs, next + ALONG_K_FIRST(i), m < rows ? inputs : 0, wideInputs);
       }
-      UNROLL for (int i = 0; i < QUADS_N; ++i) {
+      EACH (i, QUADS_N) {
         if (transposed) {
           const int n = column + ALONG_K_ROW(i);
           nextB[i] = read_quad(w + (size_t)n * inputs, next + ALONG_K_FIRST(i), n < outputs ? inputs : 0, wideInputs);
         } else {
           const int m = next + ACROSS_K_ROW(i);
-          nextB[i] = read_quad(w + (size_t)m * outputs, column + ACROSS_K_FIRST(i), m < inputs ? outputs : 0, wideOutputs);
+          nextB[i] =
+              read_quad(w + (size_t)m * outputs, column + ACROSS_K_FIRST(i), m < inputs ? outputs : 0, wideOutputs);
         }
       }
     }
     if (k >= 0) multiply_slice(sums, a + buffer * TILE_K * PITCH_M, b + buffer * TILE_K * PITCH_N);
     if (next < inputs) {
       __local float *sliceA = a + (buffer ^ 1) * TILE_K * PITCH_M, *sliceB = b + (buffer ^ 1) * TILE_K * PITCH_N;
-      UNROLL for (int i = 0; i < QUADS_M; ++i) store_along_k(sliceA, PITCH_M, ALONG_K_ROW(i), ALONG_K_FIRST(i), nextA[i]);
-      UNROLL for (int i = 0; i < QUADS_N; ++i) {
+      EACH (i, QUADS_M) store_along_k(sliceA, PITCH_M, ALONG_K_ROW(i), ALONG_K_FIRST(i), nextA[i]);
+      EACH (i, QUADS_N) {
         if (transposed)
           store_along_k(sliceB, PITCH_N, ALONG_K_ROW(i), ALONG_K_FIRST(i), nextB[i]);
         else
@@ -48,13 +50,13 @@ FOLDED void linear_product(__global storage_t *y, __global const storage_t *x, _
     barrier(CLK_LOCAL_MEM_FENCE);
   }
 
-  UNROLL for (int r = 0; r < ITEM_M; ++r) {
+  EACH (r, ITEM_M) {
     const int m = row + ITEM_ROW(r);
     if (m < rows) {
       const size_t start = (size_t)m * outputs;
-      UNROLL for (int n = 0; n < ITEM_N / 4; ++n)
-          write_quad(y + start, sums[r][n], bias, hasBias, addend + start, hasAddend, column + ITEM_COLUMN(4 * n), outputs,
-                     wideOutputs);
+      EACH (n, ITEM_N / 4)
+        write_quad(y + start, sums[r][n], bias, hasBias, addend + start, hasAddend, column + ITEM_COLUMN(4 * n),
+                   outputs, wideOutputs);
     }
   }
 }

@@ -1,12 +1,13 @@
-// Brings frozen weights from PyTorch's layout into the one that matmul and convolution read, once, at load (storage.cl first).
+// Brings frozen weights from PyTorch's layout into the one that matmul and convolution read, once, at load (storage.cl
+// first).
 //
 //     source  [outputs, inputs, taps]  in float; taps are the kernel's, row by row, one for a linear layer
 //     target  [panels, taps, sum, panelColumns]  in the storage type
 //             forward:   the sum runs over the inputs, columns are outputs; backward: the other way
 //
-// The GPU forms read one panel as wide as the outputs, in both directions; the CPU forms read panels of a register tile's
-// columns, one copy a direction. Columns past the last are zeros.
-// Items: panels taps sum chunks or more, where an item makes one of `chunks` runs of PACK_COLUMNS columns in a row.
+// The GPU forms read one panel as wide as the outputs, in both directions; the CPU forms read panels of a register
+// tile's columns, one copy a direction. Columns past the last are zeros. Items: panels taps sum chunks or more, where
+// an item makes one of `chunks` runs of PACK_COLUMNS columns in a row.
 
 #define PACK_COLUMNS 16
 

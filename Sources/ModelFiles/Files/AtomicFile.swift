@@ -82,23 +82,27 @@ public enum AtomicFile {
     }
   }
 
-  /// Makes a folder and those above it. One that is there already is fine; what a killed process left half-written in
-  /// it goes.
+  /// Makes a folder and those above it. One that is there already is fine, as long as it can be written into; what a
+  /// killed process left half-written in it goes.
+  ///
+  /// - Throws: `UserError(.cannotCreate)` with the system's reason, `.inputOutput` where the disk is full.
   public static func makeFolder(_ url: URL) throws(UserError) {
-    do {
-      try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-      removeLeftovers(in: url)
-    } catch {
-      var information = stat()
-      if stat(url.path, &information) == 0, information.st_mode & S_IFMT != S_IFDIR {
+    try makePath(url)
+    guard access(url.path, W_OK | X_OK) == 0 else { throw failedCreation(url, errno) }
+    removeLeftovers(in: url)
+  }
+
+  private static func makePath(_ url: URL) throws(UserError) {
+    var information = stat()
+    if stat(url.path, &information) == 0 {
+      guard information.st_mode & S_IFMT == S_IFDIR else {
         throw UserError(.cannotCreate, "\(url.path): a file stands where the folder should be; choose another name")
       }
-      let underlying = (error as NSError).userInfo[NSUnderlyingErrorKey] as? NSError
-      let code = underlying.map { Int32($0.code) } ?? EACCES
-      if code == ENOSPC || code == EDQUOT || code == EIO { throw failedWrite(url, code) }
-      throw UserError(
-        .cannotCreate, "\(url.path): the folder can't be made (\(systemMessage(code))); choose another place")
+      return
     }
+    let parent = url.deletingLastPathComponent()
+    if parent.path != url.path { try makePath(parent) }
+    guard mkdir(url.path, 0o777) == 0 || errno == EEXIST else { throw failedCreation(url, errno) }
   }
 
   /// Removes the temporary files of processes that are no more.

@@ -1,60 +1,86 @@
-import Foundation
 import ModelFiles
 import Operators
 import Tensors
 
-/// A Stable Diffusion model on disk, whose parts are loaded one by one as they are needed: the VAE can be used and dropped
-/// before the UNet is there.
+/// A Stable Diffusion model that is known but not loaded: its sizes, and where its weights come from.
+///
+/// Its parts are loaded one by one, each on a backend of the caller's choice, and go when the caller lets go of them:
+///
+///     let model = try StableDiffusionModel(ModelFolder(url))
+///     let moments = try model.autoencoder(on: backend).encode(pixels)  // the VAE's memory is free again
+///     let unet = try model.unet(on: backend, differentiable: true)
 public struct StableDiffusionModel: Sendable {
-  public let folder: ModelFolder
+  public let shape: ModelShape
+  /// The folder, nil for a model of random weights.
+  public let folder: ModelFolder?
 
-  public init(_ folder: ModelFolder) { self.folder = folder }
+  private let seed: UInt64
 
-  /// The components' names in the folder.
-  private enum Component {
-    static let textEncoder = "text_encoder"
-    static let unet = "unet"
-    static let autoencoder = "vae"
-    static let scheduler = "scheduler"
+  /// The model in `folder`, in diffusers' layout. Its configurations are read and held against each other.
+  public init(_ folder: ModelFolder) throws(UserError) {
+    let textEncoder = try folder.configuration("text_encoder", as: CLIPTextConfiguration.self)
+    let unet = try folder.configuration("unet", as: UNetConfiguration.self)
+    let autoencoder = try folder.configuration("vae", as: AutoencoderConfiguration.self)
+    guard unet.contextWidth == textEncoder.width else {
+      throw UserError(
+        .badData,
+        "\(folder.url.path): the UNet reads text of width \(unet.contextWidth), the text encoder writes "
+          + "\(textEncoder.width)")
+    }
+    guard unet.inputChannels == autoencoder.latentChannels else {
+      throw UserError(
+        .badData,
+        "\(folder.url.path): the UNet takes latents of \(unet.inputChannels) channels, the VAE makes "
+          + "\(autoencoder.latentChannels)")
+    }
+    shape = ModelShape(
+      name: folder.url.lastPathComponent, textEncoder: textEncoder, unet: unet, autoencoder: autoencoder,
+      scheduler: try folder.configuration("scheduler", as: SchedulerConfiguration.self),
+      resolution: unet.sampleSize * autoencoder.sizeMultiple)
+    self.folder = folder
+    seed = 0
   }
 
-  public func tokenizer() throws(UserError) -> CLIPTokenizer { try CLIPTokenizer(folder: folder.tokenizer) }
-
-  public func schedulerConfiguration() throws(UserError) -> SchedulerConfiguration {
-    try folder.configuration(Component.scheduler, as: SchedulerConfiguration.self)
+  /// A model of the given sizes with random weights, for measuring. It has no tokenizer.
+  public init(random shape: ModelShape, seed: UInt64 = 0) {
+    self.shape = shape
+    folder = nil
+    self.seed = seed
   }
 
-  public func noiseSchedule() throws(UserError) -> NoiseSchedule { try NoiseSchedule(schedulerConfiguration()) }
-
-  public func textConfiguration() throws(UserError) -> CLIPTextConfiguration {
-    try folder.configuration(Component.textEncoder, as: CLIPTextConfiguration.self)
+  /// The folder's tokenizer.
+  public func tokenizer() throws(UserError) -> CLIPTokenizer {
+    guard let folder else { throw UserError(.usage, "a model of random weights has no tokenizer; name a model folder") }
+    let tokenizer = try CLIPTokenizer(folder: folder.tokenizer)
+    guard tokenizer.vocabularySize <= shape.textEncoder.vocabularySize else {
+      throw UserError(
+        .badData,
+        "\(folder.url.path): the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder "
+          + "\(shape.textEncoder.vocabularySize); take the model as it was before tokens were added to it")
+    }
+    return tokenizer
   }
 
-  public func unetConfiguration() throws(UserError) -> UNetConfiguration {
-    try folder.configuration(Component.unet, as: UNetConfiguration.self)
-  }
-
-  public func autoencoderConfiguration() throws(UserError) -> AutoencoderConfiguration {
-    try folder.configuration(Component.autoencoder, as: AutoencoderConfiguration.self)
-  }
-
-  public func textEncoder<B: Backend>(_ backend: B, differentiable: Bool) throws -> TextEncoder<B> {
+  /// - Parameter vocabulary: the number of tokens that the tokenizer knows; ids from it on name rows given with each
+  ///   call.
+  public func textEncoder<B: Backend>(on backend: B, vocabulary: Int? = nil, differentiable: Bool) throws
+    -> TextEncoder<B>
+  {
     try TextEncoder(
-      backend, textConfiguration(), weights: folder.weights(Component.textEncoder), differentiable: differentiable)
+      backend, shape.textEncoder, weights: weights("text_encoder"), vocabulary: vocabulary,
+      differentiable: differentiable)
   }
 
-  public func unet<B: Backend>(_ backend: B, differentiable: Bool) throws -> UNet<B> {
-    try UNet(backend, unetConfiguration(), weights: folder.weights(Component.unet), differentiable: differentiable)
+  public func unet<B: Backend>(on backend: B, differentiable: Bool) throws -> UNet<B> {
+    try UNet(backend, shape.unet, weights: weights("unet"), differentiable: differentiable)
   }
 
-  public func autoencoder<B: Backend>(_ backend: B) throws -> AutoencoderKL<B> {
-    try AutoencoderKL(backend, autoencoderConfiguration(), weights: folder.weights(Component.autoencoder))
+  /// Where `shape.autoencoder.needsFloat32`, `backend` should be of float32 or bfloat16 precision.
+  public func autoencoder<B: Backend>(on backend: B) throws -> AutoencoderKL<B> {
+    try AutoencoderKL(backend, shape.autoencoder, weights: weights("vae"))
   }
 
-  /// The side of the pictures that the model was made for, in pixels.
-  public func nativeSide() throws(UserError) -> Int {
-    try unetConfiguration().sampleSize * autoencoderConfiguration().sizeMultiple
-  }
+  public func noiseSchedule() throws(UserError) -> NoiseSchedule { try NoiseSchedule(shape.scheduler) }
 
   /// Rows of the token table for the tokens of `phrase`, taken in turn until there are `count`: `[count, width]`.
   ///
@@ -62,14 +88,19 @@ public struct StableDiffusionModel: Sendable {
   public func tokenRows(_ phrase: String, count: Int) throws(UserError) -> HostTensor {
     let tokens = try tokenizer().tokens(phrase)
     guard !tokens.isEmpty else { throw UserError(.usage, "the initializer '\(phrase)' has no token: name a word") }
-    let configuration = try textConfiguration()
-    let width = configuration.width
-    let table = try folder.weights(Component.textEncoder).take(
-      "text_model.embeddings.token_embedding.weight", [configuration.vocabularySize, width])
+    let width = shape.textEncoder.width
+    let table = try weights("text_encoder").take(
+      "text_model.embeddings.token_embedding.weight", [shape.textEncoder.vocabularySize, width])
     let rows = (0..<count).flatMap { row in
       let token = Int(tokens[row % tokens.count])
       return table.values[token * width..<(token + 1) * width]
     }
     return HostTensor([count, width], rows)
+  }
+
+  /// A component's weights.
+  public func weights(_ component: String) throws(UserError) -> any WeightSource {
+    if let folder { return try folder.weights(component) }
+    return RandomWeights(seed: seed)
   }
 }

@@ -30,9 +30,10 @@ public final class Generator<B: Backend> {
   public init(
     model: ModelFolder, embeddings: [EmbeddingFile], precision: ElementType, makeBackend: (ElementType) throws -> B
   ) throws {
-    let modelFiles = StableDiffusionModel(model)
-    let width = try modelFiles.textConfiguration().width
-    var tokenizer = try modelFiles.tokenizer()
+    let modelFiles = try StableDiffusionModel(model)
+    let width = modelFiles.shape.textEncoder.width
+    let plainTokenizer = try modelFiles.tokenizer()
+    var tokenizer = plainTokenizer
     var words: [Placeholder] = []
     for embedding in embeddings {
       guard embedding.rows.shape.channels == width else {
@@ -46,7 +47,7 @@ public final class Generator<B: Backend> {
     }
     self.tokenizer = tokenizer
     self.words = words
-    schedulerConfiguration = try modelFiles.schedulerConfiguration()
+    schedulerConfiguration = modelFiles.shape.scheduler
     backend = try makeBackend(precision)
     vaeBackend = precision == .float32 ? backend : try makeBackend(.float32)
     rows =
@@ -55,9 +56,10 @@ public final class Generator<B: Backend> {
       : try backend.upload(
         HostTensor([embeddings.reduce(0) { $0 + $1.rows.shape[0] }, width], embeddings.flatMap(\.rows.values)),
         as: .float32)
-    textEncoder = try modelFiles.textEncoder(backend, differentiable: false)
-    unet = try modelFiles.unet(backend, differentiable: false)
-    vae = try modelFiles.autoencoder(vaeBackend)
+    textEncoder = try modelFiles.textEncoder(
+      on: backend, vocabulary: plainTokenizer.vocabularySize, differentiable: false)
+    unet = try modelFiles.unet(on: backend, differentiable: false)
+    vae = try modelFiles.autoencoder(on: vaeBackend)
     sizeMultiple = vae.configuration.sizeMultiple
     nativeSide = vae.configuration.sizeMultiple * unet.configuration.sampleSize
   }

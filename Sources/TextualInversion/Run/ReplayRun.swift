@@ -17,19 +17,19 @@ public final class ReplayRun<B: Backend> {
   public init(
     model: ModelFolder, trace file: URL, placeholder: String, backend: B
   ) throws {
-    let modelFiles = StableDiffusionModel(model)
-    let tokenizer = try modelFiles.tokenizer()
-    let schedule = try modelFiles.noiseSchedule()
-    let text = try modelFiles.textConfiguration()
+    let model = try StableDiffusionModel(model)
+    let tokenizer = try model.tokenizer()
+    let schedule = try model.noiseSchedule()
+    let text = model.shape.textEncoder
     trace = try ReplayTrace(
-      file, width: text.width, channels: modelFiles.unetConfiguration().inputChannels,
+      file, width: text.width, channels: model.shape.unet.inputChannels,
       vocabulary: tokenizer.vocabularySize, length: text.positions, schedule: schedule)
     _ = try tokenizer.adding(Placeholder(placeholder, vectors: trace.initialRows.shape[0]).tokens)
     self.placeholder = placeholder
     self.backend = backend
     trainer = try Trainer(
-      backend: backend, textEncoder: modelFiles.textEncoder(backend, differentiable: true),
-      unet: modelFiles.unet(backend, differentiable: true), schedule: schedule, optimizer: trace.optimizer,
+      backend: backend, textEncoder: model.textEncoder(on: backend, vocabulary: tokenizer.vocabularySize, differentiable: true),
+      unet: model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: trace.optimizer,
       state: TrainingState(rows: trace.initialRows, precision: backend.precision))
   }
 

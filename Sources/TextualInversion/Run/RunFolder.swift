@@ -11,7 +11,7 @@ public struct RunFolder: Sendable {
   /// - Throws: `UserError(.cannotCreate)` where it can't be made or written to.
   public init(_ url: URL) throws(UserError) {
     self.url = url
-    try OutputFolder.create(url)
+    try AtomicFile.makeFolder(url)
   }
 
   /// The learned word, as other tools load it.

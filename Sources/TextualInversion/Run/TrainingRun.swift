@@ -44,8 +44,9 @@ public final class TrainingRun<B: Backend> {
   ) throws {
     try settings.validate()
     self.settings = settings
-    let modelFiles = StableDiffusionModel(model)
-    let tokenizer = try modelFiles.tokenizer().adding(settings.placeholder.tokens)
+    let modelFiles = try StableDiffusionModel(model)
+    let plainTokenizer = try modelFiles.tokenizer()
+    let tokenizer = try plainTokenizer.adding(settings.placeholder.tokens)
     let schedule = try modelFiles.noiseSchedule()
     let concept = try Concept(folder: pictures, resolution: settings.resolution, fitting: settings.fitting)
     self.concept = concept
@@ -64,7 +65,7 @@ public final class TrainingRun<B: Backend> {
     let latents = try {
       let float32 = try makeBackend(.float32)
       return try LatentCache(
-        concept.pictures, vae: modelFiles.autoencoder(float32), backend: float32, withMirrored: settings.flips)
+        concept.pictures, vae: modelFiles.autoencoder(on: float32), backend: float32, withMirrored: settings.flips)
     }()
     batches = ConceptBatches(settings: settings, latents: latents, schedule: schedule) { prompt in
       let encoded = tokenizer.encode(prompt)
@@ -76,8 +77,10 @@ public final class TrainingRun<B: Backend> {
     let backend = try makeBackend(settings.precision)
     let state = earlier?.checkpoint.state ?? TrainingState(rows: initialRows, precision: settings.precision)
     trainer = try Trainer(
-      backend: backend, textEncoder: modelFiles.textEncoder(backend, differentiable: true),
-      unet: modelFiles.unet(backend, differentiable: true), schedule: schedule, optimizer: settings.optimizer,
+      backend: backend,
+      textEncoder: modelFiles.textEncoder(
+        on: backend, vocabulary: plainTokenizer.vocabularySize, differentiable: true),
+      unet: modelFiles.unet(on: backend, differentiable: true), schedule: schedule, optimizer: settings.optimizer,
       state: state)
     self.backend = backend
     width = state.rows.shape.channels

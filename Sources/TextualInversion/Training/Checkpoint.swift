@@ -69,7 +69,7 @@ public struct Checkpoint: Sendable {
     }
     let number = String(state.step)
     let name = Self.prefix + String(repeating: "0", count: max(0, 8 - number.count)) + number + Self.suffix
-    try OutputFolder.create(Self.folder(in: run))
+    try AtomicFile.makeFolder(Self.folder(in: run))
     try Safetensors.write(
       [("rows", state.rows), ("first_moment", state.firstMoment), ("second_moment", state.secondMoment)],
       metadata: [

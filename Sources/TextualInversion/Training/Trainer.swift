@@ -115,9 +115,9 @@ public final class Trainer<B: Backend> {
       error, prediction: prediction, target: target, scale: lossScale.value * share)
     try phase(.loss)
 
-    let dContext = try unet.backward(dPrediction, unetSaved)
+    let dContext = try unet.backward(dPrediction, consume unetSaved)
     try phase(.unetBackward)
-    let dEmbedded = try textEncoder.backward(dContext, textSaved)
+    let dEmbedded = try textEncoder.backward(dContext, consume textSaved)
     let gradient = try backend.backwardRows(
       textEncoder.embedding, dEmbedded, batch.tokens, count: rows.shape[0], scale: 1 / lossScale.value, adding: sum)
     try phase(.textBackward)

@@ -1,5 +1,4 @@
 import Foundation
-import ModelFiles
 import Operators
 import StableDiffusion
 import Tensors
@@ -42,13 +41,13 @@ final class StepBench<B: Backend> {
   init(backend: B, shape: ModelShape, resolution: Int, batchSize: Int) throws {
     self.backend = backend
     let start = Date()
-    let weights = RandomWeights()
-    let textEncoder = try TextEncoder(backend, shape.textEncoder, weights: weights, differentiable: true)
-    let unet = try UNet(backend, shape.unet, weights: weights, differentiable: true)
+    let model = StableDiffusionModel(random: shape)
+    let textEncoder = try model.textEncoder(on: backend, differentiable: true)
+    let unet = try model.unet(on: backend, differentiable: true)
     try backend.synchronize()
     loadSeconds = Date().timeIntervalSince(start)
 
-    let schedule = try NoiseSchedule(SchedulerConfiguration())
+    let schedule = try model.noiseSchedule()
     let side = resolution / shape.autoencoder.sizeMultiple
     let latentShape: Shape = [batchSize, side, side, shape.unet.inputChannels]
     let random = Philox(seed: 0, stream: 0)

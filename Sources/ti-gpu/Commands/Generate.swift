@@ -141,7 +141,7 @@ struct PictureTarget {
     url = URL(fileURLWithPath: path)
     isFolder = !path.lowercased().hasSuffix(".png")
     if isFolder {
-      try OutputFolder.create(url)
+      try AtomicFile.makeFolder(url)
     } else {
       let folder = url.deletingLastPathComponent()
       guard FileManager.default.isWritableFile(atPath: folder.path) else {

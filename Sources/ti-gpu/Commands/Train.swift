@@ -88,7 +88,7 @@ private struct TrainWork: BackendWork {
     let isChosen = command.device.precision != .auto
     let settings = try command.training.settings(
       resuming: checkpoint?.settings, precision: isChosen ? precision : checkpoint?.settings.precision ?? precision,
-      nativeSide: StableDiffusionModel(model).nativeSide())
+      nativeSide: StableDiffusionModel(model).shape.resolution)
 
     let run = try TrainingRun(
       model: model, pictures: pictures, settings: settings, output: URL(fileURLWithPath: command.output),

@@ -1,0 +1,99 @@
+import DemoModel
+import Foundation
+import ModelFiles
+import Operators
+import TestSupport
+import Tensors
+import Testing
+import TextualInversion
+
+/// A run that is stopped and gone on with ends in the bytes of one that never stopped.
+@Suite(.serialized) struct ResumeTests {
+  private static let steps = 5
+
+  private func settings(_ precision: ElementType) throws -> TrainingSettings {
+    var settings = TrainingSettings(
+      placeholder: try Placeholder("<my-cat>", vectors: 2), initializer: "striped cat", kind: .subject, resolution: 32,
+      precision: precision)
+    settings.steps = Self.steps
+    settings.batchSize = 2
+    settings.accumulation = 2
+    settings.flips = true
+    settings.schedule = .cosine
+    settings.warmupSteps = 2
+    return settings
+  }
+
+  /// Trains until `stop` steps are done, in `folder`; from the newest checkpoint in it where `resumes`.
+  private func train<B: Backend>(
+    on backend: B, in folder: URL, until stop: Int, resumes: Bool = false, every: Int? = nil
+  ) throws {
+    let checkpoint = resumes ? try Checkpoint.newest(in: folder) : nil
+    #expect(!resumes || checkpoint != nil)
+    let run = try TrainingRun(
+      model: ModelFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings(backend.precision),
+      output: folder, resuming: checkpoint.map { (folder, $0) }, makeBackend: { _ in backend })
+    var done = run.firstStep
+    let outcome = try run.run(checkpointEvery: every, observe: { done = $0.step }, shouldStop: { done >= stop })
+    #expect((outcome == .finished) == (stop >= Self.steps))
+  }
+
+  @Test(arguments: TestBackends.float32 + TestBackends.all(.float16)) func bytesAreTheSame(backend: TestBackend) throws {
+    try backend.run { backend in
+      try TemporaryFolder.with { parent in
+        let unbroken = parent.appendingPathComponent("unbroken")
+        let broken = parent.appendingPathComponent("broken")
+        try train(on: backend, in: unbroken, until: Self.steps)
+        try train(on: backend, in: broken, until: 2)
+        try train(on: backend, in: broken, until: Self.steps, resumes: true)
+        for name in ["learned_embeds.safetensors", "metrics.csv"] {
+          let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
+          let actual = try Data(contentsOf: broken.appendingPathComponent(name))
+          #expect(actual == expected, "\(name)")
+        }
+      }
+    }
+  }
+
+  /// What a kill leaves is a metrics file that is ahead of the checkpoint, and cut in its last line.
+  @Test func metricsAheadOfTheCheckpointAreTakenBack() throws {
+    try TestBackends.float32[0].run { backend in
+      try TemporaryFolder.with { parent in
+        let unbroken = parent.appendingPathComponent("unbroken")
+        let killed = parent.appendingPathComponent("killed")
+        try train(on: backend, in: unbroken, until: Self.steps)
+        try train(on: backend, in: killed, until: 4, every: 2)
+        let checkpoints = Checkpoint.folder(in: killed)
+        try FileManager.default.removeItem(at: checkpoints.appendingPathComponent("step-00000004.safetensors"))
+        let metrics = try FileHandle(forUpdating: killed.appendingPathComponent("metrics.csv"))
+        try metrics.seekToEnd()
+        try metrics.write(contentsOf: Data("5,0.0".utf8))
+        try metrics.close()
+        try train(on: backend, in: killed, until: Self.steps, resumes: true)
+        for name in ["learned_embeds.safetensors", "metrics.csv"] {
+          let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
+          #expect(try Data(contentsOf: killed.appendingPathComponent(name)) == expected, "\(name)")
+        }
+      }
+    }
+  }
+
+  @Test func anotherModelOrOtherPicturesAreRefused() throws {
+    try TestBackends.float32[0].run { backend in
+      try TemporaryFolder.with { folder in
+        try train(on: backend, in: folder, until: 1)
+        let checkpoint = try #require(try Checkpoint.newest(in: folder))
+        let error = #expect(throws: UserError.self) {
+          try refuse(backend, folder, checkpoint)
+        }
+        #expect(error?.kind == .badData)
+      }
+    }
+  }
+
+  private func refuse<B: Backend>(_ backend: B, _ folder: URL, _ checkpoint: Checkpoint) throws {
+    _ = try TrainingRun(
+      model: ModelFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder, settings: checkpoint.settings,
+      output: folder, resuming: (folder, checkpoint), makeBackend: { _ in backend })
+  }
+}

@@ -110,6 +110,14 @@ func testBackend(_ precision: ElementType = .float32, cache: ProgramCache.Locati
     withExtendedLifetime(held) {}
   }
 
+  /// Sizes that are never asked for twice must not pile up.
+  @Test func idleMemoryIsBounded() throws {
+    let backend = try testBackend()
+    for step in 1...40 { _ = try backend.pool.take(step << 20) }
+    #expect(backend.memory.peakBytes == 40 << 20)
+    #expect(backend.pool.reservedBytes <= (60 << 20) + BufferPool.slack)
+  }
+
   @Test func tooLargeATensorIsOutOfMemory() throws {
     let backend = try testBackend()
     #expect { try backend.pool.take(backend.limits.allocation + 1) } throws: {

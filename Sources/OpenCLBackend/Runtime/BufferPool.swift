@@ -35,6 +35,9 @@ final class BufferPool: Sendable {
     var allocations = 0
   }
 
+  /// Free bytes that are not worth giving back.
+  static let slack = 64 << 20
+
   private let context: ContextHandle
   private let limits: DeviceLimits
   private let state = Mutex(State())
@@ -65,6 +68,7 @@ final class BufferPool: Sendable {
         .outOfMemory, "clCreateBuffer", "\(bytes) bytes in one tensor; the device allows \(limits.allocation)")
     }
     if let (memory, capacity) = reuse(size) { return OpenCLBuffer(memory, capacity: capacity, pool: self) }
+    releaseSurplus(for: size)
     let memory: MemoryHandle
     do {
       memory = try allocate(size)
@@ -99,6 +103,25 @@ final class BufferPool: Sendable {
     var status: cl_int = 0
     let raw = clCreateBuffer(context.raw, cl_mem_flags(CL_MEM_READ_WRITE), size, nil, &status)
     return try MemoryHandle(raw, status, "clCreateBuffer")
+  }
+
+  /// Before `size` more bytes are asked of the driver: gives free buffers back, the largest first, while more than half of what
+  /// was ever in use at once would lie idle. What loading left behind in sizes that no step asks for goes this way.
+  private func releaseSurplus(for size: Int) {
+    let released = state.withLock { state -> [MemoryHandle] in
+      let wanted = max(state.peak, state.current + size)
+      let bound = wanted + wanted / 2 + BufferPool.slack
+      var released: [MemoryHandle] = []
+      while state.reserved + size > bound, let largest = state.free.keys.max(),
+        let memory = state.free[largest]?.popLast()
+      {
+        if state.free[largest]?.isEmpty == true { state.free[largest] = nil }
+        state.reserved -= largest
+        released.append(memory)
+      }
+      return released
+    }
+    withExtendedLifetime(released) {}
   }
 
   /// Gives everything that nobody holds back to the driver.

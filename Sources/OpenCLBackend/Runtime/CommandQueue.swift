@@ -126,6 +126,7 @@ final class CommandQueue {
         clGetEventInfo(
           oldest.event.raw, cl_event_info(CL_EVENT_COMMAND_EXECUTION_STATUS), MemoryLayout<cl_int>.size, &state, nil),
         "clGetEventInfo")
+      if state < 0 { throw failure(state, "clEnqueueWriteBuffer") }
       if state > CL_COMPLETE {
         if writes.reduce(0, { $0 + $1.byteCount }) <= 64 << 20 { return }
         try wait(for: oldest.event)

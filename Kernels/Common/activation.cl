@@ -15,51 +15,53 @@
 #define ACTIVATION 0
 #endif
 
-#define DEFINE_ACTIVATIONS(T)                                                                                                \
-  /* s = sigmoid(u), r = 1 - s */                                                                                            \
-  static inline __attribute__((overloadable, always_inline)) T sigmoid_pair(T u, T *r) {                                     \
-    T e = exp(-fabs(u));                                                                                                     \
-    T larger = 1.0f / (1.0f + e);                                                                                            \
-    T smaller = e * larger;                                                                                                  \
-    *r = select(larger, smaller, u >= 0.0f);                                                                                 \
-    return select(smaller, larger, u >= 0.0f);                                                                               \
-  }                                                                                                                          \
-  static inline __attribute__((overloadable, always_inline)) T scaled_silu(T x, float k) { return x / (1.0f + exp(-k * x)); }\
-  static inline __attribute__((overloadable, always_inline)) T scaled_silu_gradient(T x, float k) {                          \
-    T r;                                                                                                                     \
-    T s = sigmoid_pair(k * x, &r);                                                                                           \
-    return s * (1.0f + k * x * r);                                                                                           \
-  }                                                                                                                          \
-  static inline __attribute__((overloadable, always_inline)) T gelu_tanh(T x) {                                              \
-    return x / (1.0f + exp(-1.59576912160573071f * x * (1.0f + 0.044715f * x * x)));                                         \
-  }                                                                                                                          \
-  static inline __attribute__((overloadable, always_inline)) T gelu_tanh_gradient(T x) {                                     \
-    T r;                                                                                                                     \
-    T s = sigmoid_pair(1.59576912160573071f * x * (1.0f + 0.044715f * x * x), &r);                                           \
-    return s * (1.0f + x * (1.59576912160573071f + 0.214064448817800757f * x * x) * r);                                      \
-  }                                                                                                                          \
-  /* e = exp(-x^2 / 2) */                                                                                                    \
-  static inline __attribute__((overloadable, always_inline)) T normal_distribution(T x, T e) {                               \
-    T t = 1.0f / (1.0f + 0.282842712474619010f * fabs(x));                                                                   \
-    T p = -0.03042989547f;                                                                                                   \
-    p = p * t + 0.2023711809f;                                                                                               \
-    p = p * t - 0.508615628f;                                                                                                \
-    p = p * t + 0.5598930673f;                                                                                               \
-    p = p * t - 0.2941963139f;                                                                                               \
-    p = p * t + 0.2770496603f;                                                                                               \
-    p = p * t + 0.1280595342f;                                                                                               \
-    p = p * t + 0.2152442393f;                                                                                               \
-    p = p * t + 0.2249155033f;                                                                                               \
-    p = p * t + 0.2257086578f;                                                                                               \
-    T tail = 0.5f * p * t * e;                                                                                               \
-    return select(tail, 1.0f - tail, x >= 0.0f);                                                                             \
-  }                                                                                                                          \
-  static inline __attribute__((overloadable, always_inline)) T gelu(T x) {                                                   \
-    return x * normal_distribution(x, exp(-0.5f * x * x));                                                                   \
-  }                                                                                                                          \
-  static inline __attribute__((overloadable, always_inline)) T gelu_gradient(T x) {                                          \
-    T e = exp(-0.5f * x * x);                                                                                                \
-    return normal_distribution(x, e) + 0.398942280401432678f * x * e;                                                        \
+#define DEFINE_ACTIVATIONS(T)                                                                       \
+  /* s = sigmoid(u), r = 1 - s */                                                                   \
+  static inline __attribute__((overloadable, always_inline)) T sigmoid_pair(T u, T *r) {            \
+    T e = exp(-fabs(u));                                                                            \
+    T larger = 1.0f / (1.0f + e);                                                                   \
+    T smaller = e * larger;                                                                         \
+    *r = select(larger, smaller, u >= 0.0f);                                                        \
+    return select(smaller, larger, u >= 0.0f);                                                      \
+  }                                                                                                 \
+  static inline __attribute__((overloadable, always_inline)) T scaled_silu(T x, float k) {          \
+    return x / (1.0f + exp(-k * x));                                                                \
+  }                                                                                                 \
+  static inline __attribute__((overloadable, always_inline)) T scaled_silu_gradient(T x, float k) { \
+    T r;                                                                                            \
+    T s = sigmoid_pair(k * x, &r);                                                                  \
+    return s * (1.0f + k * x * r);                                                                  \
+  }                                                                                                 \
+  static inline __attribute__((overloadable, always_inline)) T gelu_tanh(T x) {                     \
+    return x / (1.0f + exp(-1.59576912160573071f * x * (1.0f + 0.044715f * x * x)));                \
+  }                                                                                                 \
+  static inline __attribute__((overloadable, always_inline)) T gelu_tanh_gradient(T x) {            \
+    T r;                                                                                            \
+    T s = sigmoid_pair(1.59576912160573071f * x * (1.0f + 0.044715f * x * x), &r);                  \
+    return s * (1.0f + x * (1.59576912160573071f + 0.214064448817800757f * x * x) * r);             \
+  }                                                                                                 \
+  /* e = exp(-x^2 / 2) */                                                                           \
+  static inline __attribute__((overloadable, always_inline)) T normal_distribution(T x, T e) {      \
+    T t = 1.0f / (1.0f + 0.282842712474619010f * fabs(x));                                          \
+    T p = -0.03042989547f;                                                                          \
+    p = p * t + 0.2023711809f;                                                                      \
+    p = p * t - 0.508615628f;                                                                       \
+    p = p * t + 0.5598930673f;                                                                      \
+    p = p * t - 0.2941963139f;                                                                      \
+    p = p * t + 0.2770496603f;                                                                      \
+    p = p * t + 0.1280595342f;                                                                      \
+    p = p * t + 0.2152442393f;                                                                      \
+    p = p * t + 0.2249155033f;                                                                      \
+    p = p * t + 0.2257086578f;                                                                      \
+    T tail = 0.5f * p * t * e;                                                                      \
+    return select(tail, 1.0f - tail, x >= 0.0f);                                                    \
+  }                                                                                                 \
+  static inline __attribute__((overloadable, always_inline)) T gelu(T x) {                          \
+    return x * normal_distribution(x, exp(-0.5f * x * x));                                          \
+  }                                                                                                 \
+  static inline __attribute__((overloadable, always_inline)) T gelu_gradient(T x) {                 \
+    T e = exp(-0.5f * x * x);                                                                       \
+    return normal_distribution(x, e) + 0.398942280401432678f * x * e;                               \
   }
 
 DEFINE_ACTIVATIONS(float)

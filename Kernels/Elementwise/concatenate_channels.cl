@@ -12,8 +12,11 @@
 #define CONST_BITS(p, i) ((p)[i])
 #endif
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void concatenate_channels_forward(
-    __global storage_t *y, __global const storage_t *a, __global const storage_t *b, int rows, int a_lanes, int b_lanes) {
+__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void concatenate_channels_forward(__global storage_t *y,
+                                                                                            __global const storage_t *a,
+                                                                                            __global const storage_t *b,
+                                                                                            int rows, int a_lanes,
+                                                                                            int b_lanes) {
   int item = get_global_id(0);
   int lanes = a_lanes + b_lanes;
   if (item >= rows * lanes) return;

@@ -4,8 +4,9 @@
 //
 // An item takes VECTOR neighbouring channels of one row; lanes = channels / VECTOR.
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_forward(
-    __global storage_t *y, __global const storage_t *x, int rows, int lanes) {
+__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_forward(__global storage_t *y,
+                                                                             __global const storage_t *x, int rows,
+                                                                             int lanes) {
   int item = get_global_id(0);
   if (item >= rows * lanes) return;
   int row = item / lanes;
@@ -14,8 +15,10 @@ __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_forward(
   STOREV(y, item * VECTOR, LOADV(x, value_at) * gelu(gate));
 }
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_backward_input(
-    __global storage_t *dx, __global const storage_t *dy, __global const storage_t *x, int rows, int lanes) {
+__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void geglu_backward_input(__global storage_t *dx,
+                                                                                    __global const storage_t *dy,
+                                                                                    __global const storage_t *x,
+                                                                                    int rows, int lanes) {
   int item = get_global_id(0);
   if (item >= rows * lanes) return;
   int row = item / lanes;

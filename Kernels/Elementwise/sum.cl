@@ -5,8 +5,9 @@
 //
 // An item of add_tensors takes eight neighbours; the last takes what is left, one by one.
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void add_tensors(
-    __global storage_t *y, __global const storage_t *a, __global const storage_t *b, int count) {
+__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void add_tensors(__global storage_t *y,
+                                                                           __global const storage_t *a,
+                                                                           __global const storage_t *b, int count) {
   int i = 8 * get_global_id(0);
   if (i + 8 <= count) {
     STORE8(y, i, LOAD8(a, i) + LOAD8(b, i));
@@ -16,9 +17,11 @@ __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void add_tensors(
 }
 
 // Latents are small: an item takes one element.
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void weighted_sum(
-    __global storage_t *y, __global const float *x, __global const float *z, __global const float *weights, int samples,
-    int size) {
+__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void weighted_sum(__global storage_t *y,
+                                                                            __global const float *x,
+                                                                            __global const float *z,
+                                                                            __global const float *weights, int samples,
+                                                                            int size) {
   int i = get_global_id(0);
   if (i >= samples * size) return;
   int sample = i / size;

@@ -27,9 +27,10 @@ static inline Square square(int item, int height, int width, int y_height, int y
   return s;
 }
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void upsample_forward(
-    __global storage_t *y, __global const storage_t *x, int pixels, int height, int width, int y_height, int y_width,
-    int lanes) {
+__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void upsample_forward(__global storage_t *y,
+                                                                                __global const storage_t *x, int pixels,
+                                                                                int height, int width, int y_height,
+                                                                                int y_width, int lanes) {
   int item = get_global_id(0);
   if (item >= pixels * lanes) return;
   Square s = square(item, height, width, y_height, y_width, lanes);
@@ -40,9 +41,11 @@ __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void upsample_forward(
   if (s.has_right && s.has_below) STOREV(y, s.first + s.below + s.right, v);
 }
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void upsample_backward_input(
-    __global storage_t *dx, __global const storage_t *dy, int pixels, int height, int width, int y_height, int y_width,
-    int lanes) {
+__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void upsample_backward_input(__global storage_t *dx,
+                                                                                       __global const storage_t *dy,
+                                                                                       int pixels, int height,
+                                                                                       int width, int y_height,
+                                                                                       int y_width, int lanes) {
   int item = get_global_id(0);
   if (item >= pixels * lanes) return;
   Square s = square(item, height, width, y_height, y_width, lanes);

@@ -16,14 +16,15 @@ static inline float load_any(__global const void *p, int i, int storage) {
 // Grid: an item an element. `table_storage` and `positions_storage` are 32, 16 or 17.
 __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void token_embedding_forward(
     __global storage_t *x, __global const int *ids, __global const void *table, __global const void *positions,
-    __global const float *rows, int table_storage, int positions_storage, int tokens, int length, int width, int vocabulary) {
+    __global const float *rows, int table_storage, int positions_storage, int tokens, int length, int width,
+    int vocabulary) {
   int i = get_global_id(0);
   if (i >= tokens * width) return;
   int token = i / width;
   int column = i % width;
   int id = ids[token];
-  float v = id < vocabulary ? load_any(table, id * width + column, table_storage)
-                            : rows[(id - vocabulary) * width + column];
+  float v =
+      id < vocabulary ? load_any(table, id * width + column, table_storage) : rows[(id - vocabulary) * width + column];
   STORE(x, i, v + load_any(positions, token % length * width + column, positions_storage));
 }
 

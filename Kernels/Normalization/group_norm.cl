@@ -61,8 +61,8 @@ static inline int pixels_of_row(int count, int item_row, int step) {
 
 // partial_mean, partial_deviation [batch, slices, channels]: a channel's mean over the slice, and its squared deviations' sum.
 __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void group_norm_statistics(
-    __global float *partial_mean, __global float *partial_deviation, __global const storage_t *x, int pixels, int channels,
-    int lanes, int slice_pixels) {
+    __global float *partial_mean, __global float *partial_deviation, __global const storage_t *x, int pixels,
+    int channels, int lanes, int slice_pixels) {
   __local float means[GROUP_SIZE * VECTOR];
   __local float deviations[GROUP_SIZE * VECTOR];
   Place p = place(pixels, channels, lanes, slice_pixels);
@@ -135,8 +135,8 @@ __kernel __attribute__((reqd_work_group_size(MERGE_SIZE, 1, 1))) void group_norm
 
 __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void group_norm_forward(
     __global storage_t *y, __global const storage_t *x, __global const float *scale, __global const float *shift,
-    __global const float *mean, __global const float *reciprocal_deviation, int pixels, int channels, int groups, int lanes,
-    int slice_pixels) {
+    __global const float *mean, __global const float *reciprocal_deviation, int pixels, int channels, int groups,
+    int lanes, int slice_pixels) {
   Place p = place(pixels, channels, lanes, slice_pixels);
   if (p.item_row < 0) return;
   int b = get_group_id(2);
@@ -193,8 +193,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void group_norm
 
 // mean_g, mean_gx [batch, groups] from the slices' sums. Grid: [groups, batch].
 __kernel __attribute__((reqd_work_group_size(MERGE_SIZE, 1, 1))) void group_norm_backward_merge(
-    __global float *mean_g, __global float *mean_gx, __global const float *sum_g, __global const float *sum_gx, int pixels,
-    int channels, int slices) {
+    __global float *mean_g, __global float *mean_gx, __global const float *sum_g, __global const float *sum_gx,
+    int pixels, int channels, int slices) {
   __local float2 scratch[MERGE_SIZE];
   int group_channels = channels / (int)get_num_groups(0);
   int parts = slices * group_channels;
@@ -216,8 +216,8 @@ __kernel __attribute__((reqd_work_group_size(MERGE_SIZE, 1, 1))) void group_norm
 __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void group_norm_backward_input(
     __global storage_t *dx, __global const storage_t *dy, __global const storage_t *x, __global const float *scale,
     __global const float *shift, __global const float *mean, __global const float *reciprocal_deviation,
-    __global const float *mean_g, __global const float *mean_gx, __global const storage_t *addend, int has_addend, int pixels,
-    int channels, int groups, int lanes, int slice_pixels) {
+    __global const float *mean_g, __global const float *mean_gx, __global const storage_t *addend, int has_addend,
+    int pixels, int channels, int groups, int lanes, int slice_pixels) {
   Place p = place(pixels, channels, lanes, slice_pixels);
   if (p.item_row < 0) return;
   int b = get_group_id(2);

@@ -48,8 +48,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void layer_norm
 // addend is read where has_addend is not 0.
 __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void layer_norm_backward_input(
     __global storage_t *dx, __global const storage_t *dy, __global const storage_t *x, __global const float *scale,
-    __global const float *mean, __global const float *reciprocal_deviation, __global const storage_t *addend, int has_addend,
-    int channels) {
+    __global const float *mean, __global const float *reciprocal_deviation, __global const storage_t *addend,
+    int has_addend, int channels) {
   __local float2 scratch[GROUP_SIZE];
   int row = get_group_id(0);
   int start = row * channels;

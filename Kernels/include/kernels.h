@@ -5,8 +5,8 @@
 #include <stddef.h>
 
 typedef struct {
-  const char *name; // path under Kernels/, such as "Normalization/group_norm.cl"
-  const char *text; // not terminated by zero
+  const char *name;  // path under Kernels/, such as "Normalization/group_norm.cl"
+  const char *text;  // not terminated by zero
   size_t length;
 } KernelSource;
 

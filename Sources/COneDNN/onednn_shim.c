@@ -25,8 +25,8 @@ static void desc_destroy(owned_desc d) {
 #endif
 }
 
-static dnnl_status_t desc_create(
-    owned_desc *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type, dnnl_format_tag_t tag) {
+static dnnl_status_t desc_create(owned_desc *d, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                                 dnnl_format_tag_t tag) {
 #if DNNL_VERSION_MAJOR >= 3
   return dnnl_memory_desc_create_with_tag(d, rank, dims, type, tag);
 #else
@@ -57,8 +57,8 @@ typedef struct {
   owned_desc source, weights, bias, target;
 } descs;
 
-static dnnl_status_t matmul_create(
-    dnnl_primitive_desc_t *primitive, dnnl_engine_t engine, const descs *d, const_dnnl_primitive_attr_t attributes) {
+static dnnl_status_t matmul_create(dnnl_primitive_desc_t *primitive, dnnl_engine_t engine, const descs *d,
+                                   const_dnnl_primitive_attr_t attributes) {
 #if DNNL_VERSION_MAJOR >= 3
   return dnnl_matmul_primitive_desc_create(primitive, engine, d->source, d->weights, d->bias, d->target, attributes);
 #else
@@ -68,37 +68,37 @@ static dnnl_status_t matmul_create(
 #endif
 }
 
-static dnnl_status_t convolution_create(
-    dnnl_primitive_desc_t *primitive, dnnl_engine_t engine, const descs *d, const dnnl_dims_t strides,
-    const dnnl_dims_t leading, const dnnl_dims_t trailing, const_dnnl_primitive_attr_t attributes) {
+static dnnl_status_t convolution_create(dnnl_primitive_desc_t *primitive, dnnl_engine_t engine, const descs *d,
+                                        const dnnl_dims_t strides, const dnnl_dims_t leading,
+                                        const dnnl_dims_t trailing, const_dnnl_primitive_attr_t attributes) {
 #if DNNL_VERSION_MAJOR >= 3
   const dnnl_dims_t dilations = {0, 0};
-  return dnnl_convolution_forward_primitive_desc_create(
-      primitive, engine, dnnl_forward_inference, dnnl_convolution_direct, d->source, d->weights, d->bias, d->target,
-      strides, dilations, leading, trailing, attributes);
+  return dnnl_convolution_forward_primitive_desc_create(primitive, engine, dnnl_forward_inference,
+                                                        dnnl_convolution_direct, d->source, d->weights, d->bias,
+                                                        d->target, strides, dilations, leading, trailing, attributes);
 #else
   dnnl_convolution_desc_t operation;
-  dnnl_status_t status = dnnl_convolution_forward_desc_init(
-      &operation, dnnl_forward_inference, dnnl_convolution_direct, d->source, d->weights, d->bias, d->target, strides,
-      leading, trailing);
+  dnnl_status_t status =
+      dnnl_convolution_forward_desc_init(&operation, dnnl_forward_inference, dnnl_convolution_direct, d->source,
+                                         d->weights, d->bias, d->target, strides, leading, trailing);
   return status ? status : dnnl_primitive_desc_create(primitive, &operation, attributes, engine, NULL);
 #endif
 }
 
 // `d->source` is dy, `d->target` is dx.
-static dnnl_status_t convolution_backward_create(
-    dnnl_primitive_desc_t *primitive, dnnl_engine_t engine, const descs *d, const dnnl_dims_t strides,
-    const dnnl_dims_t leading, const dnnl_dims_t trailing, const_dnnl_primitive_attr_t attributes,
-    const_dnnl_primitive_desc_t forward) {
+static dnnl_status_t convolution_backward_create(dnnl_primitive_desc_t *primitive, dnnl_engine_t engine, const descs *d,
+                                                 const dnnl_dims_t strides, const dnnl_dims_t leading,
+                                                 const dnnl_dims_t trailing, const_dnnl_primitive_attr_t attributes,
+                                                 const_dnnl_primitive_desc_t forward) {
 #if DNNL_VERSION_MAJOR >= 3
   const dnnl_dims_t dilations = {0, 0};
-  return dnnl_convolution_backward_data_primitive_desc_create(
-      primitive, engine, dnnl_convolution_direct, d->target, d->weights, d->source, strides, dilations, leading,
-      trailing, forward, attributes);
+  return dnnl_convolution_backward_data_primitive_desc_create(primitive, engine, dnnl_convolution_direct, d->target,
+                                                              d->weights, d->source, strides, dilations, leading,
+                                                              trailing, forward, attributes);
 #else
   dnnl_convolution_desc_t operation;
-  dnnl_status_t status = dnnl_convolution_backward_data_desc_init(
-      &operation, dnnl_convolution_direct, d->target, d->weights, d->source, strides, leading, trailing);
+  dnnl_status_t status = dnnl_convolution_backward_data_desc_init(&operation, dnnl_convolution_direct, d->target,
+                                                                  d->weights, d->source, strides, leading, trailing);
   return status ? status : dnnl_primitive_desc_create(primitive, &operation, attributes, engine, forward);
 #endif
 }
@@ -128,12 +128,12 @@ struct onednn_product {
 };
 
 static onednn_status fail(onednn_engine *engine, const char *call, dnnl_status_t status) {
-  const char *words = status == dnnl_out_of_memory        ? "out of memory"
-                      : status == dnnl_unimplemented      ? "not implemented for these sizes on this machine"
-                      : status == dnnl_invalid_arguments  ? "invalid arguments"
-                                                          : "failed";
+  const char *words = status == dnnl_out_of_memory       ? "out of memory"
+                      : status == dnnl_unimplemented     ? "not implemented for these sizes on this machine"
+                      : status == dnnl_invalid_arguments ? "invalid arguments"
+                                                         : "failed";
   snprintf(engine->error, sizeof engine->error, "%s: %s (status %d)", call, words, (int)status);
-  return status == dnnl_out_of_memory ? onednn_out_of_memory
+  return status == dnnl_out_of_memory   ? onednn_out_of_memory
          : status == dnnl_unimplemented ? onednn_unimplemented
                                         : onednn_failure;
 }
@@ -236,9 +236,8 @@ static dnnl_status_t descs_create(descs *d, const onednn_shape *s, desc layout) 
                    : desc_create(&d->bias, 1, bias, dnnl_f32, dnnl_a);
 }
 
-static dnnl_status_t create_with(
-    onednn_engine *engine, const onednn_shape *s, const descs *d, const_dnnl_primitive_attr_t attributes,
-    dnnl_primitive_desc_t *primitive) {
+static dnnl_status_t create_with(onednn_engine *engine, const onednn_shape *s, const descs *d,
+                                 const_dnnl_primitive_attr_t attributes, dnnl_primitive_desc_t *primitive) {
   if (is_matmul(s)) return matmul_create(primitive, engine->engine, d, attributes);
   const dnnl_dims_t strides = {s->stride, s->stride};
   const dnnl_dims_t leading = {s->leading_padding, s->leading_padding};
@@ -248,17 +247,15 @@ static dnnl_status_t create_with(
   // The library asks for the forward convolution that the gradient belongs to.
   const descs turned = {.source = d->target, .weights = d->weights, .bias = NULL, .target = d->source};
   dnnl_primitive_desc_t forward = NULL;
-  dnnl_status_t status =
-      convolution_create(&forward, engine->engine, &turned, strides, leading, trailing, NULL);
+  dnnl_status_t status = convolution_create(&forward, engine->engine, &turned, strides, leading, trailing, NULL);
   if (status) return status;
-  status = convolution_backward_create(
-      primitive, engine->engine, d, strides, leading, trailing, attributes, forward);
+  status = convolution_backward_create(primitive, engine->engine, d, strides, leading, trailing, attributes, forward);
   dnnl_primitive_desc_destroy(forward);
   return status;
 }
 
-static dnnl_status_t primitive_desc_create(
-    onednn_engine *engine, const onednn_shape *s, desc layout, dnnl_primitive_desc_t *primitive) {
+static dnnl_status_t primitive_desc_create(onednn_engine *engine, const onednn_shape *s, desc layout,
+                                           dnnl_primitive_desc_t *primitive) {
   *primitive = NULL;
   descs d;
   dnnl_primitive_attr_t attributes = NULL;
@@ -316,15 +313,15 @@ static dnnl_status_t reorder_create(onednn_engine *engine, desc from, desc to, d
   return status;
 }
 
-static dnnl_status_t reorder_execute(
-    onednn_engine *engine, dnnl_primitive_t primitive, dnnl_memory_t from, dnnl_memory_t to) {
+static dnnl_status_t reorder_execute(onednn_engine *engine, dnnl_primitive_t primitive, dnnl_memory_t from,
+                                     dnnl_memory_t to) {
   const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
   dnnl_status_t status = dnnl_primitive_execute(primitive, engine->stream, 2, arguments);
   return status ? status : dnnl_stream_wait(engine->stream);
 }
 
-onednn_status onednn_pack(
-    onednn_engine *engine, const onednn_shape *shape, int layout, const float *weights, void *packed) {
+onednn_status onednn_pack(onednn_engine *engine, const onednn_shape *shape, int layout, const float *weights,
+                          void *packed) {
   if (layout < 0 || layout >= engine->layout_count) return fail(engine, "packing", dnnl_invalid_arguments);
   owned_desc plain = NULL;
   dnnl_dims_t dims;
@@ -345,8 +342,8 @@ onednn_status onednn_pack(
 
 // MARK: products
 
-static dnnl_status_t memory_create(onednn_engine *engine, const_dnnl_primitive_desc_t p, dnnl_query_t what,
-                                   int index, dnnl_memory_t *memory) {
+static dnnl_status_t memory_create(onednn_engine *engine, const_dnnl_primitive_desc_t p, dnnl_query_t what, int index,
+                                   dnnl_memory_t *memory) {
   desc d = dnnl_primitive_desc_query_md(p, what, index);
   *memory = NULL;
   return d ? dnnl_memory_create(memory, d, engine->engine, DNNL_MEMORY_NONE) : dnnl_runtime_error;
@@ -354,9 +351,8 @@ static dnnl_status_t memory_create(onednn_engine *engine, const_dnnl_primitive_d
 
 // Where the library would take the weights in another layout only, or would fall back to its plain loops over this one,
 // the product reorders them at each execution: slow, but right.
-static dnnl_status_t product_prepare(
-    onednn_engine *engine, const onednn_shape *shape, desc layout, dnnl_primitive_desc_t *primitive,
-    onednn_product *product, size_t *scratch_bytes) {
+static dnnl_status_t product_prepare(onednn_engine *engine, const onednn_shape *shape, desc layout,
+                                     dnnl_primitive_desc_t *primitive, onednn_product *product, size_t *scratch_bytes) {
   dnnl_status_t status = primitive_desc_create(engine, shape, layout, primitive);
   if (status || is_reference(*primitive)) {
     dnnl_primitive_desc_t preferred;
@@ -375,13 +371,12 @@ static dnnl_status_t product_prepare(
   status = dnnl_memory_create(&product->packed, layout, engine->engine, DNNL_MEMORY_NONE);
   if (!status) status = memory_create(engine, *primitive, dnnl_query_weights_md, 0, &product->weights);
   if (!status)
-    status = memory_create(engine, *primitive, backward ? dnnl_query_diff_dst_md : dnnl_query_src_md, 0,
-                           &product->source);
+    status =
+        memory_create(engine, *primitive, backward ? dnnl_query_diff_dst_md : dnnl_query_src_md, 0, &product->source);
   if (!status)
-    status = memory_create(engine, *primitive, backward ? dnnl_query_diff_src_md : dnnl_query_dst_md, 0,
-                           &product->target);
-  if (!status && shape->has_bias)
-    status = memory_create(engine, *primitive, dnnl_query_weights_md, 1, &product->bias);
+    status =
+        memory_create(engine, *primitive, backward ? dnnl_query_diff_src_md : dnnl_query_dst_md, 0, &product->target);
+  if (!status && shape->has_bias) status = memory_create(engine, *primitive, dnnl_query_weights_md, 1, &product->bias);
   if (!status) status = memory_create(engine, *primitive, dnnl_query_scratchpad_md, 0, &product->scratch);
   if (!status) status = dnnl_primitive_create(&product->primitive, *primitive);
   if (status) return status;
@@ -391,8 +386,8 @@ static dnnl_status_t product_prepare(
   return dnnl_success;
 }
 
-onednn_status onednn_product_create(
-    onednn_engine *engine, const onednn_shape *shape, int layout, onednn_product **result, size_t *scratch_bytes) {
+onednn_status onednn_product_create(onednn_engine *engine, const onednn_shape *shape, int layout,
+                                    onednn_product **result, size_t *scratch_bytes) {
   *result = NULL;
   if (layout < 0 || layout >= engine->layout_count) return fail(engine, "creating a product", dnnl_invalid_arguments);
   onednn_product *product = calloc(1, sizeof *product);
@@ -400,8 +395,7 @@ onednn_status onednn_product_create(
   product->engine = engine;
   product->is_backward = shape->operation == onednn_convolution_backward;
   dnnl_primitive_desc_t primitive = NULL;
-  dnnl_status_t status =
-      product_prepare(engine, shape, engine->layouts[layout], &primitive, product, scratch_bytes);
+  dnnl_status_t status = product_prepare(engine, shape, engine->layouts[layout], &primitive, product, scratch_bytes);
   if (primitive) dnnl_primitive_desc_destroy(primitive);
   if (status) {
     onednn_product_destroy(product);
@@ -413,8 +407,8 @@ onednn_status onednn_product_create(
 
 void onednn_product_destroy(onednn_product *product) {
   if (!product) return;
-  const dnnl_memory_t memories[] = {
-      product->source, product->packed, product->weights, product->bias, product->target, product->scratch};
+  const dnnl_memory_t memories[] = {product->source, product->packed, product->weights,
+                                    product->bias,   product->target, product->scratch};
   for (size_t i = 0; i < sizeof memories / sizeof *memories; ++i)
     if (memories[i]) dnnl_memory_destroy(memories[i]);
   if (product->primitive) dnnl_primitive_destroy(product->primitive);
@@ -424,8 +418,8 @@ void onednn_product_destroy(onednn_product *product) {
 
 const char *onednn_product_implementation(const onednn_product *product) { return product->implementation; }
 
-onednn_status onednn_execute(
-    onednn_product *product, const void *x, const void *packed, const float *bias, void *y, void *scratch) {
+onednn_status onednn_execute(onednn_product *product, const void *x, const void *packed, const float *bias, void *y,
+                             void *scratch) {
   onednn_engine *engine = product->engine;
   void *weights = product->reorder ? scratch : (void *)packed;
   dnnl_status_t status = dnnl_memory_set_data_handle(product->source, (void *)x);

@@ -29,17 +29,13 @@ enum { tile_queries = vector_attention_tile, block_keys = 96 };
 typedef struct {
   size_t width;
   void (*forward_pack)(const vector_attention *, const void *, const void *, float *);
-  void (*forward)(
-      const vector_attention *, const void *, const float *, void *, float *, size_t, size_t, float *);
-  void (*backward_pack)(
-      const vector_attention *, const void *, const void *, const void *, const void *, float *);
-  void (*backward)(
-      const vector_attention *, vector_attention_segment, const float *, const float *, const float *, float *,
-      float *, float *, float *);
+  void (*forward)(const vector_attention *, const void *, const float *, void *, float *, size_t, size_t, float *);
+  void (*backward_pack)(const vector_attention *, const void *, const void *, const void *, const void *, float *);
+  void (*backward)(const vector_attention *, vector_attention_segment, const float *, const float *, const float *,
+                   float *, float *, float *, float *);
 } instruction_set;
 
-#define SET(suffix, width) \
-  { width, forward_pack_##suffix, forward_##suffix, backward_pack_##suffix, backward_##suffix }
+#define SET(suffix, width) {width, forward_pack_##suffix, forward_##suffix, backward_pack_##suffix, backward_##suffix}
 
 static const instruction_set *chosen(void) {
   static const instruction_set any = SET(any, 4);
@@ -78,25 +74,23 @@ void vector_attention_forward_pack(const vector_attention *a, const void *k, con
   chosen()->forward_pack(a, k, v, packed);
 }
 
-void vector_attention_forward(
-    const vector_attention *a, const void *q, const float *packed, void *o, float *log_sum_exp, size_t first,
-    size_t count, float *scratch) {
+void vector_attention_forward(const vector_attention *a, const void *q, const float *packed, void *o,
+                              float *log_sum_exp, size_t first, size_t count, float *scratch) {
   chosen()->forward(a, q, packed, o, log_sum_exp, first, count, scratch);
 }
 
-void vector_attention_backward_pack(
-    const vector_attention *a, const void *q, const void *k, const void *v, const void *dy, float *packed) {
+void vector_attention_backward_pack(const vector_attention *a, const void *q, const void *k, const void *v,
+                                    const void *dy, float *packed) {
   chosen()->backward_pack(a, q, k, v, dy, packed);
 }
 
-void vector_attention_backward(
-    const vector_attention *a, vector_attention_segment segment, const float *packed, const float *log_sum_exp,
-    const float *products, float *dq, float *dk, float *dv, float *scratch) {
+void vector_attention_backward(const vector_attention *a, vector_attention_segment segment, const float *packed,
+                               const float *log_sum_exp, const float *products, float *dq, float *dk, float *dv,
+                               float *scratch) {
   chosen()->backward(a, segment, packed, log_sum_exp, products, dq, dk, dv, scratch);
 }
 
-CLONES void vector_attention_row_products(
-    const vector_attention *a, const void *dy, const void *o, float *products) {
+CLONES void vector_attention_row_products(const vector_attention *a, const void *dy, const void *o, float *products) {
   const size_t d = a->dimension, stride = a->heads * d;
   float ds[block_size], os[block_size];
   for (size_t row = 0; row < a->queries; ++row) {
@@ -115,9 +109,8 @@ CLONES void vector_attention_row_products(
   }
 }
 
-CLONES void vector_attention_gather(
-    const vector_attention *a, void *gradient, const float *partial, size_t stride, size_t count, size_t rows,
-    float factor) {
+CLONES void vector_attention_gather(const vector_attention *a, void *gradient, const float *partial, size_t stride,
+                                    size_t count, size_t rows, float factor) {
   const size_t d = a->dimension, padded = vector_attention_padded_dimension(a);
   float sums[block_size];
   for (size_t row = 0; row < rows; ++row)

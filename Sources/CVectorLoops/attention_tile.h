@@ -10,22 +10,22 @@
 
 typedef float NAME(vec) __attribute__((vector_size(WIDTH * 4), aligned(4)));
 
-#define KERNEL(ROWS, PANELS) \
-  TARGET static void NAME(kernel_##ROWS##x##PANELS)( \
-      float *restrict c, size_t c_row, const float *restrict a, size_t a_row, size_t a_step, const float *restrict b, \
-      size_t b_panel, size_t k, bool adds) { \
-    NAME(vec) sums[ROWS][PANELS]; \
-    for (int i = 0; i < ROWS; ++i) \
-      for (int j = 0; j < PANELS; ++j) \
-        sums[i][j] = adds ? *(const NAME(vec) *)(c + i * c_row + j * WIDTH) : (NAME(vec)){0}; \
-    for (size_t step = 0; step < k; ++step, a += a_step, b += WIDTH) { \
-      NAME(vec) columns[PANELS]; \
-      for (int j = 0; j < PANELS; ++j) columns[j] = *(const NAME(vec) *)(b + j * b_panel); \
-      for (int i = 0; i < ROWS; ++i) \
-        for (int j = 0; j < PANELS; ++j) sums[i][j] += a[i * a_row] * columns[j]; \
-    } \
-    for (int i = 0; i < ROWS; ++i) \
-      for (int j = 0; j < PANELS; ++j) *(NAME(vec) *)(c + i * c_row + j * WIDTH) = sums[i][j]; \
+#define KERNEL(ROWS, PANELS)                                                                                  \
+  TARGET static void NAME(kernel_##ROWS##x##PANELS)(float *restrict c, size_t c_row, const float *restrict a, \
+                                                    size_t a_row, size_t a_step, const float *restrict b,     \
+                                                    size_t b_panel, size_t k, bool adds) {                    \
+    NAME(vec) sums[ROWS][PANELS];                                                                             \
+    for (int i = 0; i < ROWS; ++i)                                                                            \
+      for (int j = 0; j < PANELS; ++j)                                                                        \
+        sums[i][j] = adds ? *(const NAME(vec) *)(c + i * c_row + j * WIDTH) : (NAME(vec)){0};                 \
+    for (size_t step = 0; step < k; ++step, a += a_step, b += WIDTH) {                                        \
+      NAME(vec) columns[PANELS];                                                                              \
+      for (int j = 0; j < PANELS; ++j) columns[j] = *(const NAME(vec) *)(b + j * b_panel);                    \
+      for (int i = 0; i < ROWS; ++i)                                                                          \
+        for (int j = 0; j < PANELS; ++j) sums[i][j] += a[i * a_row] * columns[j];                             \
+    }                                                                                                         \
+    for (int i = 0; i < ROWS; ++i)                                                                            \
+      for (int j = 0; j < PANELS; ++j) *(NAME(vec) *)(c + i * c_row + j * WIDTH) = sums[i][j];                \
   }
 
 KERNEL(4, 3)
@@ -37,9 +37,8 @@ KERNEL(1, 1)
 #undef KERNEL
 
 // c[rows][panels * WIDTH] = a b, or += where it adds; a[i][s] is at a[i * a_row + s * a_step].
-TARGET static void NAME(product)(
-    float *c, size_t c_row, size_t rows, const float *a, size_t a_row, size_t a_step, const float *b, size_t b_panel,
-    size_t panels, size_t k, bool adds) {
+TARGET static void NAME(product)(float *c, size_t c_row, size_t rows, const float *a, size_t a_row, size_t a_step,
+                                 const float *b, size_t b_panel, size_t panels, size_t k, bool adds) {
   for (size_t panel = 0; panel < panels;) {
     // Threes, but never a single panel at the end where twos can be had.
     const size_t left = panels - panel, taken = left == 4 ? 2 : left < 3 ? left : 3;
@@ -47,14 +46,20 @@ TARGET static void NAME(product)(
     float *cp = c + panel * WIDTH;
     size_t i = 0;
     for (; i + 4 <= rows; i += 4) {
-      if (taken == 3) NAME(kernel_4x3)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
-      else if (taken == 2) NAME(kernel_4x2)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
-      else NAME(kernel_4x1)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
+      if (taken == 3)
+        NAME(kernel_4x3)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
+      else if (taken == 2)
+        NAME(kernel_4x2)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
+      else
+        NAME(kernel_4x1)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
     }
     for (; i < rows; ++i) {
-      if (taken == 3) NAME(kernel_1x3)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
-      else if (taken == 2) NAME(kernel_1x2)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
-      else NAME(kernel_1x1)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
+      if (taken == 3)
+        NAME(kernel_1x3)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
+      else if (taken == 2)
+        NAME(kernel_1x2)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
+      else
+        NAME(kernel_1x1)(cp + i * c_row, c_row, a + i * a_row, a_row, a_step, bp, b_panel, k, adds);
     }
     panel += taken;
   }
@@ -70,7 +75,8 @@ TARGET static void NAME(pack_rows)(const vector_attention *a, const void *x, siz
     const float *values = load(x, a->type, row * stride, d, scratch);
     for (size_t c = 0; c < d; c += WIDTH) {
       float *to = packed + c * rows + row * WIDTH;
-      if (d - c >= WIDTH) memcpy(to, values + c, WIDTH * sizeof(float));
+      if (d - c >= WIDTH)
+        memcpy(to, values + c, WIDTH * sizeof(float));
       else
         for (size_t l = 0; l < WIDTH; ++l) to[l] = c + l < d ? values[c + l] : 0;
     }
@@ -133,9 +139,8 @@ TARGET static float NAME(softmax_row)(float *restrict s, size_t count, float *ma
   return factor;
 }
 
-TARGET static void NAME(forward)(
-    const vector_attention *a, const void *q, const float *packed, void *o, float *log_sum_exp, size_t first,
-    size_t count, float *scratch) {
+TARGET static void NAME(forward)(const vector_attention *a, const void *q, const float *packed, void *o,
+                                 float *log_sum_exp, size_t first, size_t count, float *scratch) {
   const size_t d = a->dimension, padded = NAME(up)(d), keys = a->keys, stride = a->heads * d;
   const float *kp = packed, *vp = packed + NAME(up)(keys) * d;
   float *query = scratch, *output = query + tile_queries * d, *s = output + tile_queries * padded;
@@ -164,9 +169,8 @@ TARGET static void NAME(forward)(
       // Row by row up to the diagonal: nothing behind it, not even NaN, may reach the row.
       for (size_t i = 0; i < count; ++i) {
         const size_t seen = first + i >= key ? smaller(n, first + i - key + 1) : 0;
-        NAME(product)(
-            output + i * padded, padded, 1, s + i * block_keys, block_keys, 1, values, keys * WIDTH, padded / WIDTH,
-            seen, true);
+        NAME(product)(output + i * padded, padded, 1, s + i * block_keys, block_keys, 1, values, keys * WIDTH,
+                      padded / WIDTH, seen, true);
       }
     } else {
       NAME(product)(output, padded, count, s, block_keys, 1, values, keys * WIDTH, padded / WIDTH, n, true);
@@ -175,9 +179,8 @@ TARGET static void NAME(forward)(
   for (size_t i = 0; i < count; ++i) {
     const float r = 1.0f / sum[i];
     for (size_t c = 0; c < d; ++c) output[i * padded + c] *= r;
-    vector_convert(
-        (char *)o + (first + i) * stride * (a->type == vector_float32 ? 4 : 2), a->type, output + i * padded,
-        vector_float32, d);
+    vector_convert((char *)o + (first + i) * stride * (a->type == vector_float32 ? 4 : 2), a->type, output + i * padded,
+                   vector_float32, d);
     log_sum_exp[first + i] = maximum[i] + logf(sum[i]);
   }
 }
@@ -202,8 +205,8 @@ TARGET static NAME(operands) NAME(operands_in)(const vector_attention *a, const 
   return o;
 }
 
-TARGET static void NAME(backward_pack)(
-    const vector_attention *a, const void *q, const void *k, const void *v, const void *dy, float *packed) {
+TARGET static void NAME(backward_pack)(const vector_attention *a, const void *q, const void *k, const void *v,
+                                       const void *dy, float *packed) {
   const NAME(operands) o = NAME(operands_in)(a, packed);
   const size_t d = a->dimension, stride = a->heads * d, size = a->type == vector_float32 ? 4 : 2;
   NAME(pack_columns)(a, k, a->keys, (float *)o.key_columns);
@@ -218,9 +221,9 @@ TARGET static void NAME(backward_pack)(
   NAME(pack_rows)(a, dy, a->queries, (float *)o.gradient_rows);
 }
 
-TARGET static void NAME(backward)(
-    const vector_attention *a, vector_attention_segment segment, const float *packed, const float *log_sum_exp,
-    const float *products, float *dq, float *dk, float *dv, float *scratch) {
+TARGET static void NAME(backward)(const vector_attention *a, vector_attention_segment segment, const float *packed,
+                                  const float *log_sum_exp, const float *products, float *dq, float *dk, float *dv,
+                                  float *scratch) {
   const NAME(operands) o = NAME(operands_in)(a, packed);
   const size_t d = a->dimension, padded = NAME(up)(d), panels = padded / WIDTH;
   float *p = scratch, *ds = p + tile_queries * block_keys;
@@ -234,12 +237,10 @@ TARGET static void NAME(backward)(
     for (size_t query = segment.first_query; query < query_end; query += tile_queries) {
       const size_t m = smaller(tile_queries, query_end - query);
       if (a->causal && query + m <= key) continue;
-      NAME(product)(
-          p, block_keys, m, o.query + query * d, d, 1, o.key_columns + key * d, d * WIDTH, NAME(up)(n) / WIDTH, d,
-          false);
-      NAME(product)(
-          ds, block_keys, m, o.gradient + query * d, d, 1, o.value_columns + key * d, d * WIDTH,
-          NAME(up)(n) / WIDTH, d, false);
+      NAME(product)(p, block_keys, m, o.query + query * d, d, 1, o.key_columns + key * d, d * WIDTH,
+                    NAME(up)(n) / WIDTH, d, false);
+      NAME(product)(ds, block_keys, m, o.gradient + query * d, d, 1, o.value_columns + key * d, d * WIDTH,
+                    NAME(up)(n) / WIDTH, d, false);
       for (size_t i = 0; i < m; ++i) {
         float *restrict pr = p + i * block_keys, *restrict dr = ds + i * block_keys;
         const float l = log_sum_exp[query + i], product = products[query + i];
@@ -258,24 +259,20 @@ TARGET static void NAME(backward)(
         // Row by row up to the diagonal, as in forward.
         for (size_t i = 0; dq && i < m; ++i) {
           const size_t seen = query + i < key ? 0 : smaller(n, query + i - key + 1);
-          NAME(product)(
-              dq + (query + i) * padded, padded, 1, ds + i * block_keys, block_keys, 1, key_rows, key_panel, panels,
-              seen, true);
+          NAME(product)(dq + (query + i) * padded, padded, 1, ds + i * block_keys, block_keys, 1, key_rows, key_panel,
+                        panels, seen, true);
         }
         for (size_t j = 0; dk && j < n; ++j) {
           const size_t hidden = key + j > query ? smaller(m, key + j - query) : 0;
           const size_t at = hidden * block_keys + j;
-          NAME(product)(
-              dv + (key + j) * padded, padded, 1, p + at, 1, block_keys, gradient_rows + hidden * WIDTH, query_panel,
-              panels, m - hidden, true);
-          NAME(product)(
-              dk + (key + j) * padded, padded, 1, ds + at, 1, block_keys, query_rows + hidden * WIDTH, query_panel,
-              panels, m - hidden, true);
+          NAME(product)(dv + (key + j) * padded, padded, 1, p + at, 1, block_keys, gradient_rows + hidden * WIDTH,
+                        query_panel, panels, m - hidden, true);
+          NAME(product)(dk + (key + j) * padded, padded, 1, ds + at, 1, block_keys, query_rows + hidden * WIDTH,
+                        query_panel, panels, m - hidden, true);
         }
         continue;
       }
-      if (dq)
-        NAME(product)(dq + query * padded, padded, m, ds, block_keys, 1, key_rows, key_panel, panels, n, true);
+      if (dq) NAME(product)(dq + query * padded, padded, m, ds, block_keys, 1, key_rows, key_panel, panels, n, true);
       if (dk) {
         NAME(product)(dv + key * padded, padded, n, p, 1, block_keys, gradient_rows, query_panel, panels, m, true);
         NAME(product)(dk + key * padded, padded, n, ds, 1, block_keys, query_rows, query_panel, panels, m, true);

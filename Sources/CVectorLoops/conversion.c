@@ -42,8 +42,7 @@ CLONES static void narrow_float16_loop(uint16_t *y, const float *x, size_t count
 
 __attribute__((target("avx,f16c"))) static size_t widen_float16_f16c(float *y, const uint16_t *x, size_t count) {
   size_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+  for (; i + 8 <= count; i += 8) _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
   return i;
 }
 

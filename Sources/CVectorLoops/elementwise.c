@@ -28,8 +28,8 @@ CLONES void vector_add(void *y, const void *a, const void *b, vector_type type, 
   }
 }
 
-CLONES void vector_add4(
-    void *y, const void *a, const void *b, const void *c, const void *d, vector_type type, size_t count) {
+CLONES void vector_add4(void *y, const void *a, const void *b, const void *c, const void *d, vector_type type,
+                        size_t count) {
   static const float zeros[block_size];
   float as[block_size], bs[block_size], cs[block_size], ds[block_size], ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
@@ -42,8 +42,8 @@ CLONES void vector_add4(
   }
 }
 
-CLONES void vector_weighted_sum(
-    void *y, vector_type type, const float *x, const float *z, float a, float b, size_t count) {
+CLONES void vector_weighted_sum(void *y, vector_type type, const float *x, const float *z, float a, float b,
+                                size_t count) {
   float ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
@@ -63,51 +63,51 @@ CLONES void vector_activate(vector_activation f, void *y, const void *x, vector_
     const float *u = load(x, type, i, n, xs);
     float *t = target(y, type, i, ys);
     switch (f) {
-    case vector_silu:
-      for (size_t j = 0; j < n; ++j) t[j] = silu(u[j]);
-      break;
-    case vector_gelu:
-      for (size_t j = 0; j < n; ++j) t[j] = gelu(u[j]);
-      break;
-    case vector_gelu_tanh:
-      for (size_t j = 0; j < n; ++j) t[j] = u[j] * sigmoid(tanh_argument(u[j]));
-      break;
-    case vector_quick_gelu:
-      for (size_t j = 0; j < n; ++j) t[j] = u[j] * sigmoid(1.702f * u[j]);
-      break;
+      case vector_silu:
+        for (size_t j = 0; j < n; ++j) t[j] = silu(u[j]);
+        break;
+      case vector_gelu:
+        for (size_t j = 0; j < n; ++j) t[j] = gelu(u[j]);
+        break;
+      case vector_gelu_tanh:
+        for (size_t j = 0; j < n; ++j) t[j] = u[j] * sigmoid(tanh_argument(u[j]));
+        break;
+      case vector_quick_gelu:
+        for (size_t j = 0; j < n; ++j) t[j] = u[j] * sigmoid(1.702f * u[j]);
+        break;
     }
     store(y, type, i, n, t);
   }
 }
 
-CLONES void vector_activate_backward(
-    vector_activation f, void *dx, const void *dy, const void *x, vector_type type, size_t count) {
+CLONES void vector_activate_backward(vector_activation f, void *dx, const void *dy, const void *x, vector_type type,
+                                     size_t count) {
   float xs[block_size], gs[block_size], ts[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
     const float *u = load(x, type, i, n, xs), *g = load(dy, type, i, n, gs);
     float *t = target(dx, type, i, ts);
     switch (f) {
-    case vector_silu:
-      for (size_t j = 0; j < n; ++j) t[j] = g[j] * silu_slope(u[j]);
-      break;
-    case vector_gelu:
-      for (size_t j = 0; j < n; ++j) t[j] = g[j] * gelu_slope(u[j]);
-      break;
-    case vector_gelu_tanh:
-      for (size_t j = 0; j < n; ++j) {
-        float slope;
-        const float s = sigmoid_slope(tanh_argument(u[j]), &slope);
-        t[j] = g[j] * (s + u[j] * slope * 1.5957691f * (1.0f + 3 * 0.044715f * u[j] * u[j]));
-      }
-      break;
-    case vector_quick_gelu:
-      for (size_t j = 0; j < n; ++j) {
-        float slope;
-        const float s = sigmoid_slope(1.702f * u[j], &slope);
-        t[j] = g[j] * (s + 1.702f * u[j] * slope);
-      }
-      break;
+      case vector_silu:
+        for (size_t j = 0; j < n; ++j) t[j] = g[j] * silu_slope(u[j]);
+        break;
+      case vector_gelu:
+        for (size_t j = 0; j < n; ++j) t[j] = g[j] * gelu_slope(u[j]);
+        break;
+      case vector_gelu_tanh:
+        for (size_t j = 0; j < n; ++j) {
+          float slope;
+          const float s = sigmoid_slope(tanh_argument(u[j]), &slope);
+          t[j] = g[j] * (s + u[j] * slope * 1.5957691f * (1.0f + 3 * 0.044715f * u[j] * u[j]));
+        }
+        break;
+      case vector_quick_gelu:
+        for (size_t j = 0; j < n; ++j) {
+          float slope;
+          const float s = sigmoid_slope(1.702f * u[j], &slope);
+          t[j] = g[j] * (s + 1.702f * u[j] * slope);
+        }
+        break;
     }
     store(dx, type, i, n, t);
   }
@@ -126,8 +126,8 @@ CLONES void vector_geglu(void *y, const void *x, vector_type type, size_t rows, 
     }
 }
 
-CLONES void vector_geglu_backward(
-    void *dx, const void *dy, const void *x, vector_type type, size_t rows, size_t channels) {
+CLONES void vector_geglu_backward(void *dx, const void *dy, const void *x, vector_type type, size_t rows,
+                                  size_t channels) {
   float values[block_size], gates[block_size], gradients[block_size], dvs[block_size], dgs[block_size];
   for (size_t row = 0; row < rows; ++row)
     for (size_t i = 0; i < channels; i += block_size) {
@@ -161,8 +161,8 @@ CLONES double vector_squared_error(const void *prediction, vector_type type, con
   return sum;
 }
 
-CLONES void vector_squared_error_backward(
-    void *dx, const void *prediction, vector_type type, const float *goal, float scale, size_t count) {
+CLONES void vector_squared_error_backward(void *dx, const void *prediction, vector_type type, const float *goal,
+                                          float scale, size_t count) {
   float ps[block_size], ts[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);

@@ -1,8 +1,7 @@
 #include "loops.h"
 
-CLONES void vector_embed(
-    void *y, vector_type type, const void *row, vector_type row_type, const void *position,
-    vector_type position_type, size_t count) {
+CLONES void vector_embed(void *y, vector_type type, const void *row, vector_type row_type, const void *position,
+                         vector_type position_type, size_t count) {
   float rs[block_size], ps[block_size], ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
@@ -22,9 +21,8 @@ CLONES void vector_accumulate(float *y, const void *x, vector_type type, float s
   }
 }
 
-CLONES void vector_adamw(
-    float *w, const float *g, float *m, float *v, size_t count, float beta1, float beta2, float epsilon, float decay,
-    float step, float root) {
+CLONES void vector_adamw(float *w, const float *g, float *m, float *v, size_t count, float beta1, float beta2,
+                         float epsilon, float decay, float step, float root) {
   for (size_t i = 0; i < count; ++i) {
     m[i] = m[i] + (1.0f - beta1) * (g[i] - m[i]);
     v[i] = beta2 * v[i] + (1.0f - beta2) * g[i] * g[i];

@@ -27,8 +27,10 @@ void narrow_bfloat16(uint16_t *y, const float *x, size_t count);
 // `count` numbers from `offset` on, in place or brought into `scratch`.
 static inline const float *load(const void *x, vector_type type, size_t offset, size_t count, float *scratch) {
   if (type == vector_float32) return (const float *)x + offset;
-  if (type == vector_float16) widen_float16(scratch, (const uint16_t *)x + offset, count);
-  else widen_bfloat16(scratch, (const uint16_t *)x + offset, count);
+  if (type == vector_float16)
+    widen_float16(scratch, (const uint16_t *)x + offset, count);
+  else
+    widen_bfloat16(scratch, (const uint16_t *)x + offset, count);
   return scratch;
 }
 
@@ -38,8 +40,10 @@ static inline float *target(void *y, vector_type type, size_t offset, float *scr
 }
 
 static inline void store(void *y, vector_type type, size_t offset, size_t count, const float *values) {
-  if (type == vector_float16) narrow_float16((uint16_t *)y + offset, values, count);
-  else if (type == vector_bfloat16) narrow_bfloat16((uint16_t *)y + offset, values, count);
+  if (type == vector_float16)
+    narrow_float16((uint16_t *)y + offset, values, count);
+  else if (type == vector_bfloat16)
+    narrow_bfloat16((uint16_t *)y + offset, values, count);
 }
 
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }

@@ -1,7 +1,7 @@
 #include "loops.h"
 
-CLONES void vector_channel_moments(
-    const void *x, vector_type type, size_t rows, size_t channels, double *mean, double *deviation, float *scratch) {
+CLONES void vector_channel_moments(const void *x, vector_type type, size_t rows, size_t channels, double *mean,
+                                   double *deviation, float *scratch) {
   // Sums of differences from the first row: of the size of the deviation however far the mean is from zero.
   float *pivot = scratch, *sum = scratch + channels, *square = scratch + 2 * channels;
   float xs[block_size];
@@ -26,9 +26,8 @@ CLONES void vector_channel_moments(
   }
 }
 
-CLONES void vector_normalize_channels(
-    void *y, const void *x, vector_type type, size_t rows, size_t channels, const float *mean, const float *factor,
-    const float *shift, bool with_silu) {
+CLONES void vector_normalize_channels(void *y, const void *x, vector_type type, size_t rows, size_t channels,
+                                      const float *mean, const float *factor, const float *shift, bool with_silu) {
   float xs[block_size], ys[block_size];
   for (size_t row = 0; row < rows; ++row)
     for (size_t c = 0; c < channels; c += block_size) {
@@ -44,9 +43,10 @@ CLONES void vector_normalize_channels(
     }
 }
 
-CLONES void vector_normalize_channels_sums(
-    const void *dy, const void *x, vector_type type, size_t rows, size_t channels, const float *mean, const float *r,
-    const float *scale, const float *shift, bool with_silu, double *sum, double *product, float *scratch) {
+CLONES void vector_normalize_channels_sums(const void *dy, const void *x, vector_type type, size_t rows,
+                                           size_t channels, const float *mean, const float *r, const float *scale,
+                                           const float *shift, bool with_silu, double *sum, double *product,
+                                           float *scratch) {
   float *sums = scratch, *products = scratch + channels;
   float xs[block_size], gs[block_size];
   for (size_t c = 0; c < channels; ++c) sums[c] = products[c] = 0;
@@ -75,10 +75,10 @@ CLONES void vector_normalize_channels_sums(
   }
 }
 
-CLONES void vector_normalize_channels_backward(
-    void *dx, const void *dy, const void *x, const void *addend, vector_type type, size_t rows, size_t channels,
-    const float *mean, const float *r, const float *scale, const float *shift, bool with_silu, const float *sum,
-    const float *product) {
+CLONES void vector_normalize_channels_backward(void *dx, const void *dy, const void *x, const void *addend,
+                                               vector_type type, size_t rows, size_t channels, const float *mean,
+                                               const float *r, const float *scale, const float *shift, bool with_silu,
+                                               const float *sum, const float *product) {
   float xs[block_size], gs[block_size], as[block_size], ts[block_size];
   for (size_t row = 0; row < rows; ++row)
     for (size_t c = 0; c < channels; c += block_size) {
@@ -115,9 +115,8 @@ static inline float folded(const float *partial) {
   return sum[0];
 }
 
-CLONES void vector_layer_norm(
-    void *y, float *mean, float *r, const void *x, vector_type type, size_t rows, size_t channels,
-    const float *scale, const float *shift, float epsilon, float *scratch) {
+CLONES void vector_layer_norm(void *y, float *mean, float *r, const void *x, vector_type type, size_t rows,
+                              size_t channels, const float *scale, const float *shift, float epsilon, float *scratch) {
   float ys[block_size];
   for (size_t row = 0; row < rows; ++row) {
     const float *u = load(x, type, row * channels, channels, scratch);
@@ -143,9 +142,9 @@ CLONES void vector_layer_norm(
   }
 }
 
-CLONES void vector_layer_norm_backward(
-    void *dx, const void *dy, const void *x, const void *addend, vector_type type, size_t rows, size_t channels,
-    const float *scale, const float *mean, const float *r, float *scratch) {
+CLONES void vector_layer_norm_backward(void *dx, const void *dy, const void *x, const void *addend, vector_type type,
+                                       size_t rows, size_t channels, const float *scale, const float *mean,
+                                       const float *r, float *scratch) {
   float as[block_size], ts[block_size];
   for (size_t row = 0; row < rows; ++row) {
     const float *u = load(x, type, row * channels, channels, scratch);

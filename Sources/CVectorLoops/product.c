@@ -2,9 +2,8 @@
 #include "loops.h"
 
 // For each row of y, counted over the pictures, the pixel of x that tap `tap` meets there: zeros outside.
-static void gather_rows(
-    const vector_product *p, const float *x, const float *zeros, size_t tap, size_t first, size_t count,
-    const float **rows) {
+static void gather_rows(const vector_product *p, const float *x, const float *zeros, size_t tap, size_t first,
+                        size_t count, const float **rows) {
   const ptrdiff_t down = (ptrdiff_t)(tap / p->kernel), right = (ptrdiff_t)(tap % p->kernel);
   const ptrdiff_t stride = (ptrdiff_t)p->stride, padding = (ptrdiff_t)p->padding;
   const size_t pixels = p->out_height * p->out_width;
@@ -35,9 +34,8 @@ static void gather_rows(
 }
 
 // Brings finished sums home: bias, activation, addend and y's type.
-CLONES static void finish(
-    const vector_product *p, const vector_epilogue *e, float *sums, size_t sums_row, void *y, vector_type type,
-    size_t first, size_t count, size_t first_channel, size_t channels) {
+CLONES static void finish(const vector_product *p, const vector_epilogue *e, float *sums, size_t sums_row, void *y,
+                          vector_type type, size_t first, size_t count, size_t first_channel, size_t channels) {
   float as[block_size];
   const size_t pixels = p->out_height * p->out_width;
   for (size_t i = 0; i < count; ++i) {
@@ -53,8 +51,10 @@ CLONES static void finish(
         const float *a = load(e->addend, type, from, n, as);
         for (size_t j = 0; j < n; ++j) s[j] += a[j];
       }
-      if (type == vector_float32) memcpy((float *)y + at, s, n * sizeof(float));
-      else store(y, type, at, n, s);
+      if (type == vector_float32)
+        memcpy((float *)y + at, s, n * sizeof(float));
+      else
+        store(y, type, at, n, s);
     }
   }
 }
@@ -84,9 +84,8 @@ CLONES static void finish(
 
 typedef struct {
   size_t width;
-  void (*compute)(
-      const vector_product *, const float *, const void *, const vector_epilogue *, void *, vector_type, size_t,
-      size_t, size_t, size_t, float *);
+  void (*compute)(const vector_product *, const float *, const void *, const vector_epilogue *, void *, vector_type,
+                  size_t, size_t, size_t, size_t, float *);
 } instruction_set;
 
 static const instruction_set *chosen(void) {
@@ -117,20 +116,19 @@ size_t vector_product_packed_bytes(const vector_product *p) {
   return (p->outputs + width - 1) / width * panel_floats(p) * (p->weights == vector_float32 ? 4 : 2);
 }
 
-void vector_product_pack(
-    const vector_product *p, const float *w, size_t output_stride, size_t input_stride, size_t tap_stride,
-    size_t panel, void *packed) {
+void vector_product_pack(const vector_product *p, const float *w, size_t output_stride, size_t input_stride,
+                         size_t tap_stride, size_t panel, void *packed) {
   const size_t width = chosen()->width, taps = p->kernel * p->kernel, first = panel * width;
   float row[16];
   for (size_t tap = 0; tap < taps; ++tap)
     for (size_t c = 0; c < p->inputs; ++c) {
       for (size_t l = 0; l < width; ++l)
-        row[l] = first + l < p->outputs
-                     ? w[(first + l) * output_stride + c * input_stride + tap * tap_stride]
-                     : 0;
+        row[l] = first + l < p->outputs ? w[(first + l) * output_stride + c * input_stride + tap * tap_stride] : 0;
       const size_t at = panel * panel_floats(p) + (tap * p->inputs + c) * width;
-      if (p->weights == vector_float32) memcpy((float *)packed + at, row, width * sizeof(float));
-      else store(packed, p->weights, at, width, row);
+      if (p->weights == vector_float32)
+        memcpy((float *)packed + at, row, width * sizeof(float));
+      else
+        store(packed, p->weights, at, width, row);
     }
 }
 
@@ -142,8 +140,8 @@ size_t vector_product_scratch_floats(const vector_product *p, size_t panels) {
   return vector_product_rows * panels * width + 3 * width * depth() + (p->inputs + 15) / 16 * 16;
 }
 
-void vector_product_compute(
-    const vector_product *p, const float *x, const void *packed, const vector_epilogue *epilogue, void *y,
-    vector_type type, size_t first, size_t count, size_t first_panel, size_t panels, float *scratch) {
+void vector_product_compute(const vector_product *p, const float *x, const void *packed,
+                            const vector_epilogue *epilogue, void *y, vector_type type, size_t first, size_t count,
+                            size_t first_panel, size_t panels, float *scratch) {
   chosen()->compute(p, x, packed, epilogue, y, type, first, count, first_panel, panels, scratch);
 }

@@ -14,24 +14,24 @@ enum { NAME(depth) = 2048 / WIDTH };
 
 // sums[ROWS][PANELS * WIDTH] += rows[ROWS][k] b[PANELS][k][WIDTH]; the sum over a block is taken apart and added whole, which
 // keeps rounding errors small over long sums.
-#define KERNEL(ROWS, PANELS) \
-  TARGET static void NAME(kernel_##ROWS##x##PANELS)( \
-      float *restrict sums, size_t sums_row, const float *const *rows, size_t offset, const float *restrict b, \
-      size_t b_panel, size_t k) { \
-    NAME(vec) s[ROWS][PANELS]; \
-    const float *a[ROWS]; \
-    for (int i = 0; i < ROWS; ++i) { \
-      a[i] = rows[i] + offset; \
-      for (int j = 0; j < PANELS; ++j) s[i][j] = (NAME(vec)){0}; \
-    } \
-    for (size_t step = 0; step < k; ++step) { \
-      NAME(vec) columns[PANELS]; \
-      for (int j = 0; j < PANELS; ++j) columns[j] = *(const NAME(vec) *)(b + j * b_panel + step * WIDTH); \
-      for (int i = 0; i < ROWS; ++i) \
-        for (int j = 0; j < PANELS; ++j) s[i][j] += a[i][step] * columns[j]; \
-    } \
-    for (int i = 0; i < ROWS; ++i) \
-      for (int j = 0; j < PANELS; ++j) *(NAME(vec) *)(sums + i * sums_row + j * WIDTH) += s[i][j]; \
+#define KERNEL(ROWS, PANELS)                                                                                         \
+  TARGET static void NAME(kernel_##ROWS##x##PANELS)(float *restrict sums, size_t sums_row, const float *const *rows, \
+                                                    size_t offset, const float *restrict b, size_t b_panel,          \
+                                                    size_t k) {                                                      \
+    NAME(vec) s[ROWS][PANELS];                                                                                       \
+    const float *a[ROWS];                                                                                            \
+    for (int i = 0; i < ROWS; ++i) {                                                                                 \
+      a[i] = rows[i] + offset;                                                                                       \
+      for (int j = 0; j < PANELS; ++j) s[i][j] = (NAME(vec)){0};                                                     \
+    }                                                                                                                \
+    for (size_t step = 0; step < k; ++step) {                                                                        \
+      NAME(vec) columns[PANELS];                                                                                     \
+      for (int j = 0; j < PANELS; ++j) columns[j] = *(const NAME(vec) *)(b + j * b_panel + step * WIDTH);            \
+      for (int i = 0; i < ROWS; ++i)                                                                                 \
+        for (int j = 0; j < PANELS; ++j) s[i][j] += a[i][step] * columns[j];                                         \
+    }                                                                                                                \
+    for (int i = 0; i < ROWS; ++i)                                                                                   \
+      for (int j = 0; j < PANELS; ++j) *(NAME(vec) *)(sums + i * sums_row + j * WIDTH) += s[i][j];                   \
   }
 
 #define KERNELS(PANELS) KERNEL(4, PANELS) KERNEL(3, PANELS) KERNEL(2, PANELS) KERNEL(1, PANELS)
@@ -41,12 +41,11 @@ KERNELS(1)
 #undef KERNELS
 #undef KERNEL
 
-typedef void (*NAME(kernel))(
-    float *, size_t, const float *const *, size_t, const float *, size_t, size_t);
+typedef void (*NAME(kernel))(float *, size_t, const float *const *, size_t, const float *, size_t, size_t);
 
-TARGET static void NAME(compute)(
-    const vector_product *p, const float *x, const void *packed, const vector_epilogue *epilogue, void *y,
-    vector_type type, size_t first, size_t count, size_t first_panel, size_t panels, float *scratch) {
+TARGET static void NAME(compute)(const vector_product *p, const float *x, const void *packed,
+                                 const vector_epilogue *epilogue, void *y, vector_type type, size_t first, size_t count,
+                                 size_t first_panel, size_t panels, float *scratch) {
   static const NAME(kernel) kernels[3][4] = {
       {NAME(kernel_1x1), NAME(kernel_2x1), NAME(kernel_3x1), NAME(kernel_4x1)},
       {NAME(kernel_1x2), NAME(kernel_2x2), NAME(kernel_3x2), NAME(kernel_4x2)},

@@ -64,7 +64,9 @@ import Testing
   }
 
   @Test func placeFollowsTheEnvironment() {
-    func file(_ environment: [String: String]) -> String? { ProgramCache(.standard, environment: environment).file("k")?.path }
+    func file(_ environment: [String: String]) -> String? {
+      ProgramCache(.standard, environment: environment).file("k")?.path
+    }
     #expect(file(["TI_GPU_PROGRAM_CACHE": "off", "HOME": "/h"]) == nil)
     #expect(file(["TI_GPU_PROGRAM_CACHE": "/p", "HOME": "/h"]) == "/p/k.program")
     #expect(file(["XDG_CACHE_HOME": "/x", "HOME": "/h"]) == "/x/ti-gpu/k.program")
@@ -105,10 +107,13 @@ import Testing
   @Test func universalLimitsHoldOnDevicesThatAllowMore() throws {
     let backend = try testBackend(cache: .disabled)
     let plain = try kernel(
-      "plain", "__kernel void plain(__global int *y, __local int *s) { s[0] = 1; y[get_global_id(0)] = s[0]; }", backend)
+      "plain", "__kernel void plain(__global int *y, __local int *s) { s[0] = 1; y[get_global_id(0)] = s[0]; }", backend
+    )
     let y = try backend.pool.take(4 * 512)
     try backend.queue.launch(plain, WorkSize(items: 512, local: 256), [y, LocalMemory(bytes: 32 << 10)])
-    let items = try error { try backend.queue.launch(plain, WorkSize(items: 512, local: 512), [y, LocalMemory(bytes: 4)]) }
+    let items = try error {
+      try backend.queue.launch(plain, WorkSize(items: 512, local: 512), [y, LocalMemory(bytes: 4)])
+    }
     #expect(items.code == .unsupported && items.operation == "plain")
     let local = try error {
       try backend.queue.launch(plain, WorkSize(items: 512), [y, LocalMemory(bytes: (32 << 10) + 4)])
@@ -129,7 +134,8 @@ import Testing
 
   @Test func argumentsAreCheckedAgainstTheKernel() throws {
     let backend = try testBackend(cache: .disabled)
-    let kernel = try kernel("fill", "__kernel void fill(__global float *y, float v) { y[get_global_id(0)] = v; }", backend)
+    let kernel = try kernel(
+      "fill", "__kernel void fill(__global float *y, float v) { y[get_global_id(0)] = v; }", backend)
     let y = try backend.pool.take(1024)
     let missing = try error { try backend.queue.launch(kernel, WorkSize(items: 256), [y]) }
     #expect(missing.message.contains("fill"))

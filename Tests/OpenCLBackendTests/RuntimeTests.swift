@@ -8,7 +8,8 @@ import Testing
 /// The device that the runtime's tests run on: the first one. A machine without any fails the tests, it does not skip them.
 func testDevice() throws -> OpenCLDevice { try OpenCLDevices.named("opencl") }
 
-func testBackend(_ precision: ElementType = .float32, cache: ProgramCache.Location = .standard) throws -> OpenCLBackend {
+func testBackend(_ precision: ElementType = .float32, cache: ProgramCache.Location = .standard) throws -> OpenCLBackend
+{
   var options = OpenCLBackend.Options()
   options.programCache = cache
   return try OpenCLBackend(device: testDevice(), precision: precision, options: options)
@@ -44,7 +45,8 @@ func testBackend(_ precision: ElementType = .float32, cache: ProgramCache.Locati
   /// subnormals in steps of 2^-24, halves to even.
   static let cases: [(Float, half: Float, bfloat: Float)] = [
     (0, 0, 0), (1, 1, 1), (-2.5, -2.5, -2.5),
-    (1 + 0x1p-11, 1, 1), (1 + 0x1.8p-10, 1 + 0x1p-9, 1), (1 + 0x1p-8, 1 + 0x1p-8, 1), (1 + 0x1.8p-7, 1 + 0x1.8p-7, 1 + 0x1p-6),
+    (1 + 0x1p-11, 1, 1), (1 + 0x1.8p-10, 1 + 0x1p-9, 1), (1 + 0x1p-8, 1 + 0x1p-8, 1),
+    (1 + 0x1.8p-7, 1 + 0x1.8p-7, 1 + 0x1p-6),
     (65504, 65504, 65536), (65520, .infinity, 65536), (0x1p-24, 0x1p-24, 0x1p-24), (0x1p-25, 0, 0x1p-25),
     (0x1.8p-24, 0x1p-23, 0x1.8p-24), (3e38, .infinity, 0x1.c4p127), (.greatestFiniteMagnitude, .infinity, .infinity),
     (.infinity, .infinity, .infinity), (-.infinity, -.infinity, -.infinity),

@@ -41,6 +41,10 @@ import Testing
     let tensor = HostTensor([2, 3, 4], (0..<24).map(Float.init))
     let moved = tensor.transposed([2, 0, 1])
     #expect(moved.shape == [4, 2, 3])
-    for i in 0..<2 { for j in 0..<3 { for k in 0..<4 { #expect(moved.values[(k * 2 + i) * 3 + j] == tensor.values[(i * 3 + j) * 4 + k]) } } }
+    for i in 0..<2 {
+      for j in 0..<3 {
+        for k in 0..<4 { #expect(moved.values[(k * 2 + i) * 3 + j] == tensor.values[(i * 3 + j) * 4 + k]) }
+      }
+    }
   }
 }

@@ -56,17 +56,17 @@ const char *onednn_error(const onednn_engine *engine);
 onednn_status onednn_preferred_layout(onednn_engine *engine, const onednn_shape *shape, int *layout, size_t *bytes);
 
 // Writes `weights`, float32 in the operation's plain order, to `packed` in the given layout.
-onednn_status onednn_pack(
-    onednn_engine *engine, const onednn_shape *shape, int layout, const float *weights, void *packed);
+onednn_status onednn_pack(onednn_engine *engine, const onednn_shape *shape, int layout, const float *weights,
+                          void *packed);
 
 // Compiles the product for weights in the given layout. `scratch_bytes` of memory, aligned to 64, are asked for at each execution.
-onednn_status onednn_product_create(
-    onednn_engine *engine, const onednn_shape *shape, int layout, onednn_product **product, size_t *scratch_bytes);
+onednn_status onednn_product_create(onednn_engine *engine, const onednn_shape *shape, int layout,
+                                    onednn_product **product, size_t *scratch_bytes);
 void onednn_product_destroy(onednn_product *product);
 
 // The name of oneDNN's implementation, for reports.
 const char *onednn_product_implementation(const onednn_product *product);
 
 // y = x W + b. `bias` is read if the shape has one. All pointers are aligned to 64 bytes.
-onednn_status onednn_execute(
-    onednn_product *product, const void *x, const void *packed, const float *bias, void *y, void *scratch);
+onednn_status onednn_execute(onednn_product *product, const void *x, const void *packed, const float *bias, void *y,
+                             void *scratch);

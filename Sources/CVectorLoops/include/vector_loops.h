@@ -19,63 +19,55 @@ void vector_convert(void *y, vector_type y_type, const void *x, vector_type x_ty
 // y = a + b; y may be a or b
 void vector_add(void *y, const void *a, const void *b, vector_type type, size_t count);
 // y = a + b + c + d, where all but a may be null
-void vector_add4(
-    void *y, const void *a, const void *b, const void *c, const void *d, vector_type type, size_t count);
+void vector_add4(void *y, const void *a, const void *b, const void *c, const void *d, vector_type type, size_t count);
 // y = a x + b z
 void vector_weighted_sum(void *y, vector_type type, const float *x, const float *z, float a, float b, size_t count);
 // y = f(x); dx = dy f'(x)
 void vector_activate(vector_activation f, void *y, const void *x, vector_type type, size_t count);
-void vector_activate_backward(
-    vector_activation f, void *dx, const void *dy, const void *x, vector_type type, size_t count);
+void vector_activate_backward(vector_activation f, void *dx, const void *dy, const void *x, vector_type type,
+                              size_t count);
 // Rows [value, gate] of 2 x `channels`: y = value gelu(gate)
 void vector_geglu(void *y, const void *x, vector_type type, size_t rows, size_t channels);
-void vector_geglu_backward(
-    void *dx, const void *dy, const void *x, vector_type type, size_t rows, size_t channels);
+void vector_geglu_backward(void *dx, const void *dy, const void *x, vector_type type, size_t rows, size_t channels);
 // sum((prediction - target)²)
 double vector_squared_error(const void *prediction, vector_type type, const float *target, size_t count);
 // dx = scale (prediction - target)
-void vector_squared_error_backward(
-    void *dx, const void *prediction, vector_type type, const float *target, float scale, size_t count);
+void vector_squared_error_backward(void *dx, const void *prediction, vector_type type, const float *target, float scale,
+                                   size_t count);
 
 // MARK: normalization (normalization.c)
 
 // Over rows of `channels`, for each channel: sum and squared deviation from the mean, as doubles, of these rows.
-void vector_channel_moments(
-    const void *x, vector_type type, size_t rows, size_t channels, double *mean, double *deviation,
-    float *scratch /* 3 x channels */);
+void vector_channel_moments(const void *x, vector_type type, size_t rows, size_t channels, double *mean,
+                            double *deviation, float *scratch /* 3 x channels */);
 // y = f((x - mean) factor + shift) with one of each a channel; f is the identity or SiLU
-void vector_normalize_channels(
-    void *y, const void *x, vector_type type, size_t rows, size_t channels, const float *mean, const float *factor,
-    const float *shift, bool silu);
+void vector_normalize_channels(void *y, const void *x, vector_type type, size_t rows, size_t channels,
+                               const float *mean, const float *factor, const float *shift, bool silu);
 // With x̂ = (x - mean) r and g = dy f'(x̂ scale + shift) scale: adds g and g x̂ of these rows up, a channel each.
-void vector_normalize_channels_sums(
-    const void *dy, const void *x, vector_type type, size_t rows, size_t channels, const float *mean, const float *r,
-    const float *scale, const float *shift, bool silu, double *sum, double *product,
-    float *scratch /* 2 x channels */);
+void vector_normalize_channels_sums(const void *dy, const void *x, vector_type type, size_t rows, size_t channels,
+                                    const float *mean, const float *r, const float *scale, const float *shift,
+                                    bool silu, double *sum, double *product, float *scratch /* 2 x channels */);
 // dx = r (g - sum - x̂ product) + addend, where `sum` and `product` are the means of g and g x̂ over a channel's group
-void vector_normalize_channels_backward(
-    void *dx, const void *dy, const void *x, const void *addend, vector_type type, size_t rows, size_t channels,
-    const float *mean, const float *r, const float *scale, const float *shift, bool silu, const float *sum,
-    const float *product);
-void vector_layer_norm(
-    void *y, float *mean, float *r, const void *x, vector_type type, size_t rows, size_t channels,
-    const float *scale, const float *shift, float epsilon, float *scratch /* channels */);
-void vector_layer_norm_backward(
-    void *dx, const void *dy, const void *x, const void *addend, vector_type type, size_t rows, size_t channels,
-    const float *scale, const float *mean, const float *r, float *scratch /* 2 x channels */);
+void vector_normalize_channels_backward(void *dx, const void *dy, const void *x, const void *addend, vector_type type,
+                                        size_t rows, size_t channels, const float *mean, const float *r,
+                                        const float *scale, const float *shift, bool silu, const float *sum,
+                                        const float *product);
+void vector_layer_norm(void *y, float *mean, float *r, const void *x, vector_type type, size_t rows, size_t channels,
+                       const float *scale, const float *shift, float epsilon, float *scratch /* channels */);
+void vector_layer_norm_backward(void *dx, const void *dy, const void *x, const void *addend, vector_type type,
+                                size_t rows, size_t channels, const float *scale, const float *mean, const float *r,
+                                float *scratch /* 2 x channels */);
 
 // MARK: embedding rows (embedding.c)
 
 // y = row + position
-void vector_embed(
-    void *y, vector_type type, const void *row, vector_type row_type, const void *position,
-    vector_type position_type, size_t count);
+void vector_embed(void *y, vector_type type, const void *row, vector_type row_type, const void *position,
+                  vector_type position_type, size_t count);
 // y += scale x
 void vector_accumulate(float *y, const void *x, vector_type type, float scale, size_t count);
 // AdamW as PyTorch orders it: `decay` = 1 - rate x weight decay, `step` = rate / (1 - beta1^t), `root` = sqrt(1 - beta2^t)
-void vector_adamw(
-    float *w, const float *g, float *m, float *v, size_t count, float beta1, float beta2, float epsilon, float decay,
-    float step, float root);
+void vector_adamw(float *w, const float *g, float *m, float *v, size_t count, float beta1, float beta2, float epsilon,
+                  float decay, float step, float root);
 
 // MARK: products with frozen weights (product.c)
 //
@@ -83,17 +75,17 @@ void vector_adamw(
 // gradient, or with one pixel a row a matmul. An element's sum is taken in one order whatever part of y a call computes.
 
 typedef struct {
-  size_t batch, height, width, inputs;  // x
+  size_t batch, height, width, inputs;    // x
   size_t out_height, out_width, outputs;  // y
-  size_t kernel, stride, padding;  // padding above and to the left
+  size_t kernel, stride, padding;         // padding above and to the left
   // Whether this is the gradient of a convolution's input: x is its dy, y its dx, stride and padding its own.
   bool backward;
   vector_type weights;
 } vector_product;
 
 typedef struct {
-  const float *bias;  // null for none
-  int activation;  // a vector_activation, or -1
+  const float *bias;   // null for none
+  int activation;      // a vector_activation, or -1
   const void *addend;  // of y's type; null for none
   bool addend_is_row;  // one row of channels a sample, or a tensor of y's shape
 } vector_epilogue;
@@ -104,16 +96,15 @@ bool vector_product_is_fast(void);
 size_t vector_product_panel(void);
 size_t vector_product_packed_bytes(const vector_product *p);
 // Packs one panel of w, where the weight of output n, input c and tap t is at n * output_stride + c * input_stride + t * tap_stride.
-void vector_product_pack(
-    const vector_product *p, const float *w, size_t output_stride, size_t input_stride, size_t tap_stride,
-    size_t panel, void *packed);
+void vector_product_pack(const vector_product *p, const float *w, size_t output_stride, size_t input_stride,
+                         size_t tap_stride, size_t panel, void *packed);
 // Rows of y that a call computes at most.
 enum { vector_product_rows = 64 };
 size_t vector_product_scratch_floats(const vector_product *p, size_t panels);
 // Rows `first` to `first + count` of y in the channels of `panels` panels from `first_panel` on.
-void vector_product_compute(
-    const vector_product *p, const float *x, const void *packed, const vector_epilogue *epilogue, void *y,
-    vector_type type, size_t first, size_t count, size_t first_panel, size_t panels, float *scratch);
+void vector_product_compute(const vector_product *p, const float *x, const void *packed,
+                            const vector_epilogue *epilogue, void *y, vector_type type, size_t first, size_t count,
+                            size_t first_panel, size_t panels, float *scratch);
 
 // MARK: attention (attention.c)
 //
@@ -141,12 +132,11 @@ size_t vector_attention_padded_dimension(const vector_attention *a);
 
 void vector_attention_forward_pack(const vector_attention *a, const void *k, const void *v, float *packed);
 // Queries `first` to `first + count` (at most a tile): their rows of o and their log-sum-exp, indexed from the head's first query.
-void vector_attention_forward(
-    const vector_attention *a, const void *q, const float *packed, void *o, float *log_sum_exp, size_t first,
-    size_t count, float *scratch);
+void vector_attention_forward(const vector_attention *a, const void *q, const float *packed, void *o,
+                              float *log_sum_exp, size_t first, size_t count, float *scratch);
 
-void vector_attention_backward_pack(
-    const vector_attention *a, const void *q, const void *k, const void *v, const void *dy, float *packed);
+void vector_attention_backward_pack(const vector_attention *a, const void *q, const void *k, const void *v,
+                                    const void *dy, float *packed);
 // sum of dy o over each row, `queries` of them
 void vector_attention_row_products(const vector_attention *a, const void *dy, const void *o, float *products);
 
@@ -157,10 +147,9 @@ typedef struct {
 // The part of the gradients that the segment's queries and keys make of each other. `dq`, `dk` and `dv` are partial sums in rows
 // of the padded dimension, indexed from the head's first query or key; the segment's rows are written whole. `dq` comes
 // without the factor `scale`, and so does `dk`. Null where a gradient is not asked for (`dk` and `dv` go together).
-void vector_attention_backward(
-    const vector_attention *a, vector_attention_segment segment, const float *packed, const float *log_sum_exp,
-    const float *products, float *dq, float *dk, float *dv, float *scratch);
+void vector_attention_backward(const vector_attention *a, vector_attention_segment segment, const float *packed,
+                               const float *log_sum_exp, const float *products, float *dq, float *dk, float *dv,
+                               float *scratch);
 // gradient = factor * (sum of `count` partial sums, `stride` floats apart), for `rows` rows
-void vector_attention_gather(
-    const vector_attention *a, void *gradient, const float *partial, size_t stride, size_t count, size_t rows,
-    float factor);
+void vector_attention_gather(const vector_attention *a, void *gradient, const float *partial, size_t stride,
+                             size_t count, size_t rows, float factor);

@@ -22,7 +22,9 @@ struct AttentionGroupParameters: KernelParameters {
       self.split = split
       rows = split <= 2 ? 64 : split <= 8 ? 32 : 16
       var tile = 16
-      while Pass.localMemory(headDimension, rows, split, tile, partials) > DeviceLimits.universalLocalMemory { tile /= 2 }
+      while Pass.localMemory(headDimension, rows, split, tile, partials) > DeviceLimits.universalLocalMemory {
+        tile /= 2
+      }
       self.tile = tile
     }
 

@@ -104,7 +104,8 @@ extension OpenCLBackend: ConvolutionBackend {
         groups: tile.groups(rows: rows, columns: columns) + [dilation * dilation], local: [tile.items, 1, 1])
       if direction == .forward {
         try run(
-          "convolution_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage, addendBuffer,
+          "convolution_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage,
+          addendBuffer,
           x.shape[0], x.shape[1], x.shape[2], op.inputs, shape[1], shape[2], op.outputs, op.kernel, op.stride,
           op.leadingPadding, bias == nil ? 0 : 1, addendPixels)
       } else {
@@ -122,7 +123,8 @@ extension OpenCLBackend: ConvolutionBackend {
       try run(
         "convolution", ConvolutionBlockParameters(block: block), storage: precision,
         WorkSize(groups: groups, local: [1, 1, 1]), y, x, packed, bias ?? packed.storage, addendBuffer, x.shape[0],
-        x.shape[1], x.shape[2], x.shape[3], shape[1], shape[2], columns, op.kernel, step, sign, -sign * op.leadingPadding,
+        x.shape[1], x.shape[2], x.shape[3], shape[1], shape[2], columns, op.kernel, step, sign,
+        -sign * op.leadingPadding,
         dilation, part.rows, part.columns, bias == nil ? 0 : 1, addendPixels)
     }
     return y

@@ -22,10 +22,12 @@ extension OpenCLBackend {
       let count = min(OpenCLBackend.piece, tensor.values.count - offset)
       let floats = try pool.take(4 * count)
       try tensor.values.withUnsafeBufferPointer { (values) throws(OperationError) in
-        try queue.write(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[offset..<offset + count])), to: floats)
+        try queue.write(
+          UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: values[offset..<offset + count])), to: floats)
       }
       try run(
-        "convert_from_float", ConvertParameters(), storage: type, WorkSize(items: (count + 3) / 4), result, floats, offset,
+        "convert_from_float", ConvertParameters(), storage: type, WorkSize(items: (count + 3) / 4), result, floats,
+        offset,
         count)
       offset += count
     }

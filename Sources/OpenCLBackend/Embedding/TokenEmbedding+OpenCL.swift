@@ -17,12 +17,14 @@ extension OpenCLBackend: EmbeddingBackend {
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     try op.check(tokens, rows: rows?.shape[0] ?? 0, positions: positions.shape)
     try require(
-      table.shape == [op.vocabulary, op.width] && rows.map { $0.type == .float32 && $0.shape.channels == op.width } ?? true,
+      table.shape == [op.vocabulary, op.width]
+        && rows.map { $0.type == .float32 && $0.shape.channels == op.width } ?? true,
       "TokenEmbedding", "table \(table.shape), rows \(rows?.shape ?? [0]) for a width of \(op.width)")
     let x = try allocate([tokens.batch, tokens.length, op.width], precision)
     try run(
       "token_embedding_forward", TokenEmbeddingParameters(), storage: precision, WorkSize(items: x.shape.count),
-      x, try upload(tokens.ids), table, positions, rows ?? positions, table.type.kernelNumber, positions.type.kernelNumber,
+      x, try upload(tokens.ids), table, positions, rows ?? positions, table.type.kernelNumber,
+      positions.type.kernelNumber,
       tokens.ids.count, tokens.length, op.width, op.vocabulary)
     return x
   }
@@ -47,7 +49,8 @@ extension OpenCLBackend: EmbeddingBackend {
     }
     try run(
       "embedding_rows_gradient", TokenEmbeddingParameters(), storage: dy.type, WorkSize(items: result.shape.count),
-      result, dy, try upload(starts), try upload(holders), addend ?? result, addend == nil ? 0 : 1, scale, count, op.width)
+      result, dy, try upload(starts), try upload(holders), addend ?? result, addend == nil ? 0 : 1, scale, count,
+      op.width)
     return result
   }
 }

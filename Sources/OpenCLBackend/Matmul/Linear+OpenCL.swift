@@ -74,7 +74,8 @@ extension OpenCLBackend: MatmulBackend {
       let size = WorkSize(groups: tile.groups(rows: rows, columns: shape.channels), local: [tile.items, 1])
       if direction == .forward {
         try run(
-          "linear_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage, addendBuffer, rows,
+          "linear_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage, addendBuffer,
+          rows,
           op.inputs, op.outputs, bias == nil ? 0 : 1, hasAddend)
       } else {
         try run(

@@ -12,7 +12,10 @@ struct GroupNormParameters: KernelParameters {
   var mergeSize = 64
 
   var defines: [KernelDefine] {
-    [vector.define, Activation.define(activation), KernelDefine("GROUP_SIZE", groupSize), KernelDefine("MERGE_SIZE", mergeSize)]
+    [
+      vector.define, Activation.define(activation), KernelDefine("GROUP_SIZE", groupSize),
+      KernelDefine("MERGE_SIZE", mergeSize),
+    ]
   }
 
   func check(_ limits: DeviceLimits) throws(OperationError) {
@@ -54,7 +57,8 @@ private struct GroupNormPlan {
     tiles = (vectors + parameters.groupSize - 1) / parameters.groupSize
     lanes = (vectors + tiles - 1) / tiles
     let rows = parameters.groupSize / lanes
-    let least = max(rows * GroupNormPlan.pixelsOfItem, (pixels + GroupNormPlan.maximumSlices - 1) / GroupNormPlan.maximumSlices)
+    let least = max(
+      rows * GroupNormPlan.pixelsOfItem, (pixels + GroupNormPlan.maximumSlices - 1) / GroupNormPlan.maximumSlices)
     slicePixels = (least + rows - 1) / rows * rows
     slices = (pixels + slicePixels - 1) / slicePixels
   }
@@ -104,7 +108,8 @@ extension OpenCLBackend {
     let meanProduct = try allocate(plan.statistics, .float32)
     try run(
       "group_norm_backward_statistics", plan.parameters, storage: x.type, plan.passes,
-      sums, products, dy, x, scale, shift, saved.mean, saved.reciprocalDeviation, plan.pixels, plan.channels, plan.groups,
+      sums, products, dy, x, scale, shift, saved.mean, saved.reciprocalDeviation, plan.pixels, plan.channels,
+      plan.groups,
       plan.lanes, plan.slicePixels)
     try run(
       "group_norm_backward_merge", plan.parameters, storage: x.type, plan.merges,

@@ -54,7 +54,9 @@ struct ProgramCache: Sendable {
 
   /// The binary kept under `key`, if it is whole.
   func load(_ key: String) -> [UInt8]? {
-    guard let file = file(key), let data = try? Data(contentsOf: file), data.count > SHA256.byteCount else { return nil }
+    guard let file = file(key), let data = try? Data(contentsOf: file), data.count > SHA256.byteCount else {
+      return nil
+    }
     let binary = data.dropFirst(SHA256.byteCount)
     guard Data(SHA256.hash(data: binary)) == data.prefix(SHA256.byteCount) else { return nil }
     return [UInt8](binary)

@@ -144,7 +144,8 @@ final class ProgramLibrary {
     let status = bytes.withUnsafeMutableBufferPointer { bytes -> cl_int in
       var pointer = bytes.baseAddress
       return clGetProgramInfo(
-        program.raw, cl_program_info(CL_PROGRAM_BINARIES), MemoryLayout<UnsafeMutablePointer<UInt8>?>.size, &pointer, nil)
+        program.raw, cl_program_info(CL_PROGRAM_BINARIES), MemoryLayout<UnsafeMutablePointer<UInt8>?>.size, &pointer,
+        nil)
     }
     return status == CL_SUCCESS ? bytes : nil
   }

@@ -59,7 +59,8 @@ struct ProgramSource: Sendable, Hashable {
   func key(for device: OpenCLDevice) -> String {
     var hash = SHA256()
     for part in [
-      "format \(ProgramCache.formatVersion)", device.platform, device.name, device.driver, device.version, options, text,
+      "format \(ProgramCache.formatVersion)", device.platform, device.name, device.driver, device.version, options,
+      text,
     ] {
       // The length first: no two lists of parts run together into the same bytes.
       hash.update(data: Data("\(part.utf8.count)\n\(part)".utf8))

@@ -14,7 +14,8 @@ enum ShippedPrograms {
     + [8, 1].flatMap { channels -> [any KernelParameters] in
       let vector = ChannelVector(dividing: channels)
       return [
-        GEGLUParameters(vector: vector), UpsampleParameters(vector: vector), ConcatenateChannelsParameters(vector: vector),
+        GEGLUParameters(vector: vector), UpsampleParameters(vector: vector),
+        ConcatenateChannelsParameters(vector: vector),
         GroupNormParameters(vector: vector, activation: nil), GroupNormParameters(vector: vector, activation: .silu),
         LayerNormParameters(vector: vector),
       ]

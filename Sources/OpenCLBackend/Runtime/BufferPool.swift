@@ -72,7 +72,7 @@ final class BufferPool: Sendable {
     let memory: MemoryHandle
     do {
       memory = try allocate(size)
-    } catch where error.code == .outOfMemory {
+    } catch  where error.code == .outOfMemory {
       releaseFree()
       memory = try allocate(size)
     }

@@ -83,7 +83,8 @@ public enum OpenCLDevices {
   private static func isWellFormed(_ word: String) -> Bool {
     guard word.hasPrefix("opencl:") else { return false }
     let parts = word.dropFirst("opencl:".count).split(separator: ".", omittingEmptySubsequences: false)
-    return parts.count == 2 && parts.allSatisfy { !$0.isEmpty && $0.allSatisfy(\.isASCII) && Int($0).map { $0 >= 0 } == true }
+    return parts.count == 2
+      && parts.allSatisfy { !$0.isEmpty && $0.allSatisfy(\.isASCII) && Int($0).map { $0 >= 0 } == true }
   }
 
   /// The driver's own name for a device found earlier.

@@ -38,7 +38,8 @@ public final class Generator<B: Backend> {
     for embedding in embeddings {
       guard embedding.rows.shape.channels == width else {
         throw UserError(
-          .badData, "'\(embedding.word)' was learned on another kind of model: its rows are "
+          .badData,
+          "'\(embedding.word)' was learned on another kind of model: its rows are "
             + "\(embedding.rows.shape.channels) wide, this model's \(width)")
       }
       let word = try Placeholder(embedding.word, vectors: embedding.rows.shape[0])
@@ -70,7 +71,8 @@ public final class Generator<B: Backend> {
       settings.height % sizeMultiple == 0
     else {
       throw UserError(
-        .usage, "a picture of \(settings.width)x\(settings.height): this model makes sides that are multiples of "
+        .usage,
+        "a picture of \(settings.width)x\(settings.height): this model makes sides that are multiples of "
           + "\(sizeMultiple)")
     }
     let factor = vae.configuration.sizeMultiple

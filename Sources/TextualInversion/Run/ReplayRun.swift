@@ -28,7 +28,8 @@ public final class ReplayRun<B: Backend> {
     self.placeholder = placeholder
     self.backend = backend
     trainer = try Trainer(
-      backend: backend, textEncoder: model.textEncoder(on: backend, vocabulary: tokenizer.vocabularySize, differentiable: true),
+      backend: backend,
+      textEncoder: model.textEncoder(on: backend, vocabulary: tokenizer.vocabularySize, differentiable: true),
       unet: model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: trace.optimizer,
       state: TrainingState(rows: trace.initialRows, precision: backend.precision))
   }

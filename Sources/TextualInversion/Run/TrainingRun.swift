@@ -55,7 +55,8 @@ public final class TrainingRun<B: Backend> {
       model: try model.sha256(), pictures: try Self.hashes(concept.files))
     if let checkpoint = earlier?.checkpoint, checkpoint.fingerprint != fingerprint {
       throw UserError(
-        .badData, "the run can't be gone on with: its \(checkpoint.fingerprint.model == fingerprint.model ? "pictures" : "model") "
+        .badData,
+        "the run can't be gone on with: its \(checkpoint.fingerprint.model == fingerprint.model ? "pictures" : "model") "
           + "changed since the checkpoint was written")
     }
     let initialRows = try modelFiles.tokenRows(settings.initializer, count: settings.placeholder.vectors)

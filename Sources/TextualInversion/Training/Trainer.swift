@@ -58,7 +58,8 @@ public final class Trainer<B: Backend> {
       guard hostGradient.values.allSatisfy(\.isFinite), loss.isFinite else {
         if lossScale.overflowed() { continue }
         throw UserError(
-          .badData, "the loss or its gradient is no longer a number at step \(stepsDone + 1): try a lower learning rate, "
+          .badData,
+          "the loss or its gradient is no longer a number at step \(stepsDone + 1): try a lower learning rate, "
             + "or --precision f32")
       }
       let usedScale = lossScale.value
@@ -100,7 +101,8 @@ public final class Trainer<B: Backend> {
     let target =
       switch schedule.predictionType {
       case .epsilon: noise
-      case .velocity: try backend.forward(schedule.velocityWeights(timesteps: batch.timesteps), noise, latents, as: .float32)
+      case .velocity:
+        try backend.forward(schedule.velocityWeights(timesteps: batch.timesteps), noise, latents, as: .float32)
       }
     try phase(.batch)
 

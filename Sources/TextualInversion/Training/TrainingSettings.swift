@@ -45,7 +45,8 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     try require((1...256).contains(batchSize), "--batch-size must be between 1 and 256, not \(batchSize)")
     try require((1...1024).contains(accumulation), "--accumulate must be between 1 and 1024, not \(accumulation)")
     try require(learningRate.isFinite && learningRate > 0, "--learning-rate must be above 0, not \(learningRate)")
-    try require((0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
+    try require(
+      (0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
     try require(
       (16...2048).contains(resolution) && resolution % 8 == 0,
       "--resolution must be a multiple of 8 between 16 and 2048, not \(resolution)")

@@ -50,7 +50,8 @@ struct Demo: ParsableCommand {
         model: model, pictures: command.concept.folder, settings: settings,
         output: URL(fileURLWithPath: command.output), makeBackend: makeBackend, notice: Console.note)
       Console.note(
-        "Teaching the word \(settings.placeholder.word) from \(run.concept.pictures.count) pictures, on \(run.backend.name)")
+        "Teaching the word \(settings.placeholder.word) from \(run.concept.pictures.count) pictures, on \(run.backend.name)"
+      )
       let training = ProgressLine(total: settings.steps)
       var smoothed = RunningMean()
       let trainingStart = Date()

@@ -51,7 +51,9 @@ struct Generate: ParsableCommand {
   func validate() throws {
     guard steps >= 1, steps <= 1000 else { throw ValidationError("--steps must be between 1 and 1000, not \(steps)") }
     guard count >= 1, count <= 1000 else { throw ValidationError("--count must be between 1 and 1000, not \(count)") }
-    guard guidance.isFinite, guidance >= 0 else { throw ValidationError("--guidance must be 0 or more, not \(guidance)") }
+    guard guidance.isFinite, guidance >= 0 else {
+      throw ValidationError("--guidance must be 0 or more, not \(guidance)")
+    }
     for (name, side) in [("--width", width), ("--height", height)] {
       if let side, side < 8 { throw ValidationError("\(name) must be at least 8, not \(side)") }
     }
@@ -108,7 +110,8 @@ struct Generate: ParsableCommand {
         files.append(file)
       }
       let sheet = try target.sheet.map { url in
-        try AtomicFile.write(ContactSheet(
+        try AtomicFile.write(
+          ContactSheet(
             title: command.prompt, rows: pictures.rows(of: 4).map { ContactSheet.Row("", $0) }
           ).picture.encodedPNG(), to: url)
         return url
@@ -176,7 +179,8 @@ struct InitialLatents {
   func latents(_ index: Int, shape: Shape) throws(UserError) -> HostTensor {
     guard Array(tensor.shape.dimensions.dropFirst()) == [shape[2], shape[0], shape[1]] else {
       throw UserError(
-        .badData, "\(file.path): latents is \(tensor.shape); this picture takes [count, \(shape[2]), \(shape[0]), \(shape[1])]")
+        .badData,
+        "\(file.path): latents is \(tensor.shape); this picture takes [count, \(shape[2]), \(shape[0]), \(shape[1])]")
     }
     let picture = min(index, tensor.shape[0] - 1)
     let values = Array(tensor.values[picture * shape.count..<(picture + 1) * shape.count])

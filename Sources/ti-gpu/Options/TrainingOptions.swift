@@ -85,7 +85,8 @@ struct TrainingOptions: ParsableArguments {
       comparable.steps = earlier.steps
       guard comparable == earlier else {
         throw UserError(
-          .usage, "the run to resume was started with other settings; leave the options out, or give the same "
+          .usage,
+          "the run to resume was started with other settings; leave the options out, or give the same "
             + "(only --steps may differ)")
       }
     }

@@ -17,7 +17,7 @@ struct BeforeAfterSheet {
     case .myCat: ["red", "green", "blue", "purple", "black", "yellow"]
     case .nightTree: ["red", "green", "white", "yellow", "black", "purple"]
     case .rocketToy: ["red", "green", "blue", "white", "pink", "black"]
-    case .lineStyle: ["red", "green", "blue", "white", "pink", "black"]
+    case .lineStyle: ["purple", "green", "blue", "white", "pink", "black"]
     }
   }
 

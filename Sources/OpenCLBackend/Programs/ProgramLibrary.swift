@@ -9,8 +9,6 @@ final class Kernel {
   let argumentCount: Int
   /// Bytes of local memory that the code declares, without what a launch adds.
   let localMemory: Int
-  /// The most items a group of this kernel may have.
-  let workGroupSize: Int
 
   init(_ name: String, of program: ProgramHandle, device: cl_device_id) throws(OperationError) {
     self.name = name
@@ -28,12 +26,6 @@ final class Kernel {
         handle.raw, device, cl_kernel_work_group_info(CL_KERNEL_LOCAL_MEM_SIZE), MemoryLayout<cl_ulong>.size, &local,
         nil), "clGetKernelWorkGroupInfo", kernel: name)
     localMemory = Int(clamping: local)
-    var items = 0
-    try check(
-      clGetKernelWorkGroupInfo(
-        handle.raw, device, cl_kernel_work_group_info(CL_KERNEL_WORK_GROUP_SIZE), MemoryLayout<Int>.size, &items, nil),
-      "clGetKernelWorkGroupInfo", kernel: name)
-    workGroupSize = items
   }
 }
 

@@ -2,6 +2,7 @@ import Foundation
 import Images
 import ModelFiles
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct DecodingTests {

@@ -1,6 +1,7 @@
 import Foundation
 import Images
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct PictureFolderTests {
@@ -9,7 +10,7 @@ import Testing
   }
 
   @Test func readsByContentAndSortsByName() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       try copy("rgb.png", to: folder, as: "b.jpg")
       try copy("rgb.jpg", to: folder, as: "a")
       try copy("lossless.webp", to: folder, as: "C.WEBP")
@@ -22,7 +23,7 @@ import Testing
   }
 
   @Test func saysWhatItPassesOver() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       try copy("rgb.png", to: folder, as: "1.png")
       try Data("{}".utf8).write(to: folder.appendingPathComponent("concept.json"))
       try Data().write(to: folder.appendingPathComponent(".DS_Store"))
@@ -42,7 +43,7 @@ import Testing
   }
 
   @Test func tellsNoFolderFromNoPictureFromNoneThatCanBeRead() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       #expect(userError { _ = try PictureFolder(folder.appendingPathComponent("nowhere")) }?.kind == .noInput)
       #expect(userError { _ = try PictureFolder(Pictures.url("rgb.png")) }?.kind == .noInput)
       #expect(userError { _ = try PictureFolder(folder) }?.kind == .noInput)
@@ -61,7 +62,7 @@ import Testing
   }
 
   @Test func passesOnWhatTheCallerThrows() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       try copy("rgb.png", to: folder, as: "1.png")
       let error = userError {
         _ = try PictureFolder<Int>(folder) { (_) throws(UserError) in throw UserError(.inputOutput, "enough") }

@@ -1,6 +1,7 @@
 import Foundation
 import ModelFiles
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct AtomicFileTests {
@@ -9,7 +10,7 @@ import Testing
   }
 
   @Test func replacesAFileAndLeavesNothingElse() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("a")
       try AtomicFile.write(Data([1]), to: url)
       try AtomicFile.write(Data([2, 3]), to: url)
@@ -19,7 +20,7 @@ import Testing
   }
 
   @Test func aFailureLeavesTheOldFile() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("a")
       try AtomicFile.write(Data([1]), to: url)
       let error = userError {
@@ -35,7 +36,7 @@ import Testing
   }
 
   @Test func writesThroughALink() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("a")
       let link = folder.appendingPathComponent("link")
       try AtomicFile.write(Data([1]), to: url)
@@ -47,13 +48,13 @@ import Testing
   }
 
   @Test func takesTheLongestNameThereIs() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       try AtomicFile.write(Data([1]), to: folder.appendingPathComponent(String(repeating: "x", count: 255)))
     }
   }
 
   @Test func saysWhatCantBeMade() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       #expect(userError { try AtomicFile.write(Data([1]), to: folder) }?.kind == .cannotCreate)
       let nowhere = folder.appendingPathComponent("no/such/file")
       #expect(userError { try AtomicFile.write(Data([1]), to: nowhere) }?.kind == .cannotCreate)
@@ -73,7 +74,7 @@ import Testing
 
   /// No process has the number 2^30 - 1: Linux counts to 2^22.
   @Test func makingAFolderTidiesUpAfterAKilledProcess() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       for name in [".ti-gpu-1073741823-1.partial", ".ti-gpu-\(getpid())-1.partial", ".ti-gpu-x-1.partial", "a"] {
         try Data().write(to: folder.appendingPathComponent(name))
       }
@@ -91,7 +92,7 @@ import Testing
 
   /// The digests that FIPS 180-2 gives for "abc" and for a million times "a".
   @Test func hashesFiles() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("a")
       try AtomicFile.write(Data("abc".utf8), to: url)
       #expect(

@@ -1,5 +1,6 @@
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import ModelFiles
@@ -14,7 +15,7 @@ import Testing
 
   private func error(_ data: Data) throws -> UserError? {
     var result: UserError?
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("hostile.safetensors")
       try data.write(to: url)
       result = userError { _ = try SafetensorsFile(url) }
@@ -96,7 +97,7 @@ import Testing
   }
 
   @Test func saysWhatIsNoFile() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let missing = folder.appendingPathComponent("nowhere.safetensors")
       #expect(userError { _ = try SafetensorsFile(missing) }?.kind == .noInput)
       #expect(userError { _ = try SafetensorsFile(folder) }?.kind == .noInput)
@@ -108,7 +109,7 @@ import Testing
   }
 
   @Test func refusesATensorBeyondMemory() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("holes.safetensors")
       let size = 1 << 42
       let header = Self.bytes("{\"a\":\(Self.tensor("F32", "[\(size / 4)]", "[0,\(size)]"))}")
@@ -119,7 +120,7 @@ import Testing
   }
 
   @Test func noticesAFileThatShrinksWhileItIsOpen() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("x.safetensors")
       try Safetensors.write([("x", HostTensor(repeating: 1, [1000]))], to: url)
       let file = try SafetensorsFile(url)
@@ -130,8 +131,8 @@ import Testing
 
   /// Whatever bytes are wrong, opening and reading ends in tensors or in a `UserError`.
   @Test func survivesDamage() throws {
-    let sound = try Data(contentsOf: fixtures.appendingPathComponent("safetensors/types.safetensors"))
-    try withFolder { folder in
+    let sound = try Data(contentsOf: Fixtures.url("safetensors/types.safetensors"))
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("damaged.safetensors")
       for trial in 0..<1000 {
         let random = Philox(seed: 1, stream: 2, step: UInt32(trial))

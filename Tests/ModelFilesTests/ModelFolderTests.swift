@@ -1,6 +1,7 @@
 import Foundation
 import ModelFiles
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct ModelFolderTests {
@@ -27,7 +28,7 @@ import Testing
   /// Folders that diffusers wrote: Tools/reference.
   @Test(arguments: ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"]) func opensWhatDiffusersWrites(name: String) throws
   {
-    let model = try ModelFolder(fixtures.appendingPathComponent("models/\(name)"))
+    let model = try ModelFolder(Fixtures.url("models/\(name)"))
     #expect(model.pipelineClass == "StableDiffusionPipeline")
     #expect(try model.configuration("text_encoder", as: Size.self).width > 0)
     for component in ["text_encoder", "unet", "vae"] { _ = try model.weights(component) }
@@ -37,7 +38,7 @@ import Testing
 
   @Test(arguments: ["model.safetensors", "diffusion_pytorch_model.safetensors", "model.fp16.safetensors"])
   func findsTheWeights(name: String) throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let model = try make(folder, weights: name)
       #expect(try model.weightFiles("text_encoder").map(\.lastPathComponent) == [name])
       #expect(try model.weights("text_encoder").take("a.weight", [2]).values == [1, 2])
@@ -46,7 +47,7 @@ import Testing
   }
 
   @Test func findsWeightsInPieces() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let model = try make(folder, weights: "model-00001-of-00002.safetensors")
       let component = model.folder("text_encoder")
       try Safetensors.write(
@@ -70,7 +71,7 @@ import Testing
   }
 
   @Test func saysWhatIsMissing() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let nowhere = folder.appendingPathComponent("nowhere")
       #expect(userError { _ = try ModelFolder(nowhere) }?.kind == .noInput)
       #expect(userError { _ = try ModelFolder(folder) }?.message.contains("model_index.json") == true)
@@ -90,7 +91,7 @@ import Testing
 
   @Test(arguments: ["", "{", "[]", "{\"hidden_size\":\"8\"}", "{}", "{\"hidden_size\":null}", "{\"hidden_size\":1e99}"])
   func saysWhatIsWrongInAConfiguration(json: String) throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let model = try make(folder)
       try Data(json.utf8).write(to: model.folder("text_encoder").appendingPathComponent("config.json"))
       let error = userError { _ = try model.configuration("text_encoder", as: Size.self) }

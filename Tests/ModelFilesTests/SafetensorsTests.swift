@@ -1,5 +1,6 @@
 import Foundation
 import Tensors
+import TestSupport
 import Testing
 
 @testable import ModelFiles
@@ -7,7 +8,7 @@ import Testing
 /// Against files that the format's own library and PyTorch wrote: Tools/reference/make_safetensors.py.
 @Suite struct SafetensorsTests {
   private func file(_ name: String) throws -> SafetensorsFile {
-    try SafetensorsFile(fixtures.appendingPathComponent("safetensors/\(name).safetensors"))
+    try SafetensorsFile(Fixtures.url("safetensors/\(name).safetensors"))
   }
 
   @Test func readsEveryFloatType() throws {
@@ -61,7 +62,7 @@ import Testing
     let values = try file.tensor("values").values
     for (name, type) in [("f16", ElementType.float16), ("bf16", .bfloat16)] {
       let expected = try file.tensor(name).values
-      try withFolder { folder in
+      try TemporaryFolder.with { folder in
         let url = folder.appendingPathComponent("x.safetensors")
         try Safetensors.write([("x", HostTensor([values.count], values))], type: type, to: url)
         #expect(try SafetensorsFile(url).tensor("x").values == expected, "\(name)")
@@ -70,7 +71,7 @@ import Testing
   }
 
   @Test func writesAnEmbeddingByteForByte() throws {
-    let url = fixtures.appendingPathComponent("safetensors/embedding.safetensors")
+    let url = Fixtures.url("safetensors/embedding.safetensors")
     let file = try SafetensorsFile(url)
     #expect(file.metadata == ["format": "pt"])
     #expect(file.names == ["<toy>"])
@@ -81,7 +82,7 @@ import Testing
   }
 
   @Test func writesNamesInTheLibrarysOrderAndEscapes() throws {
-    let url = fixtures.appendingPathComponent("safetensors/names.safetensors")
+    let url = Fixtures.url("safetensors/names.safetensors")
     let file = try SafetensorsFile(url)
     #expect(file.names.contains("tab\tnew\nline\u{1}") && file.names.contains("𝕏"))
     #expect(file.shape(of: "scalar") == [] && file.shape(of: "zero") == [3, 0])
@@ -90,7 +91,7 @@ import Testing
     for name in file.names.reversed() { tensors.append((name, try file.tensor(name))) }
     let bytes = try Data(contentsOf: url)
     #expect(bytes == Safetensors.encode(tensors))
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let copy = folder.appendingPathComponent("copy.safetensors")
       let byName = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.tensor) })
       try Safetensors.write(shapes: tensors.map { ($0.name, $0.tensor.shape) }, to: copy) {
@@ -106,7 +107,7 @@ import Testing
     let count = 3 << 17 + 5
     // Small whole numbers: exact in every type.
     let tensor = HostTensor([count / 2, 2], (0..<count / 2 * 2).map { Float($0 % 251 - 125) })
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("x.safetensors")
       try Safetensors.write([("x", tensor)], metadata: ["note": "\"é\n"], type: type, to: url)
       let file = try SafetensorsFile(url)

@@ -1,6 +1,7 @@
 import Foundation
 import ModelFiles
 import Tensors
+import TestSupport
 import Testing
 
 @Suite struct WeightsTests {
@@ -13,7 +14,7 @@ import Testing
   }
 
   @Test func namesWhatIsMissingMisshapenOrUnknown() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let weights = try weights(["a.weight", "b.weight", "c.weight"], in: folder)
       #expect(try weights.take("a.weight", [2]).values == [1, 2])
       #expect(weights.contains("b.weight") && !weights.contains("d.weight"))
@@ -31,7 +32,7 @@ import Testing
   }
 
   @Test(arguments: ["", "text_model."]) func knowsBothSpellingsOfATextEncoder(prefix: String) throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let file = [prefix + "final_layer_norm.weight", prefix + "embeddings.position_ids"]
       let weights = try weights(file, in: folder, spelling: .textEncoder)
       #expect(weights.contains("final_layer_norm.weight"))
@@ -44,7 +45,7 @@ import Testing
     let block = "encoder.mid_block.attentions.0."
     let old = ["query.weight", "key.weight", "value.bias", "proj_attn.bias", "group_norm.weight"].map { block + $0 }
     let new = ["to_q.weight", "to_k.weight", "to_v.bias", "to_out.0.bias", "group_norm.weight"].map { block + $0 }
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       for (stored, asked) in [(old, new), (new, old), (new, new)] {
         let weights = try weights(stored, in: folder, spelling: .autoencoder)
         for name in asked { _ = try weights.take(name, [2]) }
@@ -104,7 +105,7 @@ import Testing
   }
 
   @Test func recordedWeightsComeBackFromTheirFile() throws {
-    try withFolder { folder in
+    try TemporaryFolder.with { folder in
       let recorded = RecordedWeights(RandomWeights(seed: 5))
       let shapes: [(String, Shape)] = [("b.weight", [3, 4]), ("a.bias", [7]), ("c.weight", [2, 3, 3, 3])]
       for (name, shape) in shapes { _ = try recorded.take(name, shape) }

@@ -1,3 +1,4 @@
+import DemoModel
 import Foundation
 import ModelFiles
 import Operators
@@ -8,13 +9,26 @@ import TextualInversion
 
 /// Whole training steps against PyTorch and diffusers: the traces are made by Tools/reference/replay.py in float64.
 @Suite(.serialized) struct ReplayTests {
-  static let models = ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"]
+  struct Trace: Sendable, CustomTestStringConvertible {
+    let model: URL
+    let file: URL
+    let testDescription: String
 
-  private func replay<B: Backend>(_ model: String, on backend: B) throws -> ReplayComparison {
-    let folder = Fixtures.url("models/\(model)")
+    static func tiny(_ name: String, _ trace: String = "replay") -> Trace {
+      let folder = Fixtures.url("models/\(name)")
+      return Trace(
+        model: folder, file: folder.appendingPathComponent("\(trace).safetensors"), testDescription: "\(name) \(trace)")
+    }
+  }
+
+  static let traces: [Trace] = [
+    .tiny("tiny-sd1"), .tiny("tiny-sd2"), .tiny("tiny-odd"), .tiny("tiny-deep"), .tiny("tiny-deep", "replay-uneven"),
+    Trace(model: DemoModel.model, file: Fixtures.url("demo/replay.safetensors"), testDescription: "demo"),
+  ]
+
+  private func replay<B: Backend>(_ trace: Trace, on backend: B) throws -> ReplayComparison {
     let run = try ReplayRun(
-      model: ModelFolder(folder), trace: folder.appendingPathComponent("replay.safetensors"), placeholder: "<new>",
-      backend: backend)
+      model: ModelFolder(trace.model), trace: trace.file, placeholder: "<new>", backend: backend)
     var steps = 0
     let maximum = try run.run { _, comparison in
       #expect(comparison != nil)
@@ -25,14 +39,14 @@ import TextualInversion
   }
 
   /// PyTorch's own spread between float32 and float64 is up to 3e-6 on these models.
-  @Test(arguments: models, TestBackends.float32) func singlePrecision(model: String, backend: TestBackend) throws {
-    let maximum = try backend.run { try replay(model, on: $0) }
+  @Test(arguments: traces, TestBackends.float32) func singlePrecision(trace: Trace, backend: TestBackend) throws {
+    let maximum = try backend.run { try replay(trace, on: $0) }
     #expect(maximum.largest < 1e-5, "\(maximum)")
   }
 
   /// PyTorch's own float16 is up to 5e-3 away from its float64.
-  @Test(arguments: models, TestBackends.all(.float16)) func halfPrecision(model: String, backend: TestBackend) throws {
-    let maximum = try backend.run { try replay(model, on: $0) }
+  @Test(arguments: traces, TestBackends.all(.float16)) func halfPrecision(trace: Trace, backend: TestBackend) throws {
+    let maximum = try backend.run { try replay(trace, on: $0) }
     #expect(maximum.largest < 2e-2, "\(maximum)")
   }
 }

@@ -3,28 +3,8 @@
 
 enum { tile_queries = vector_attention_tile, block_keys = 96 };
 
-#ifdef __x86_64__
-#define NAME(x) x##_v4
-#define TARGET __attribute__((target("arch=x86-64-v4")))
-#define WIDTH 16
-#include "attention_tile.h"
-#undef NAME
-#undef TARGET
-#undef WIDTH
-
-#define NAME(x) x##_v3
-#define TARGET __attribute__((target("arch=x86-64-v3")))
-#define WIDTH 8
-#include "attention_tile.h"
-#undef NAME
-#undef TARGET
-#undef WIDTH
-#endif
-
-#define NAME(x) x##_any
-#define TARGET
-#define WIDTH 4
-#include "attention_tile.h"
+#define TILE "attention_tile.h"
+#include "each_instruction_set.h"
 
 typedef struct {
   size_t width;
@@ -38,14 +18,8 @@ typedef struct {
 #define SET(suffix, width) {width, forward_pack_##suffix, forward_##suffix, backward_pack_##suffix, backward_##suffix}
 
 static const instruction_set *chosen(void) {
-  static const instruction_set any = SET(any, 4);
-#ifdef __x86_64__
-  static const instruction_set v3 = SET(v3, 8), v4 = SET(v4, 16);
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return &v4;
-  if (__builtin_cpu_supports("x86-64-v3")) return &v3;
-#endif
-  return &any;
+  static const instruction_set sets[] = INSTRUCTION_SETS(SET);
+  return &sets[best_instruction_set()];
 }
 
 static size_t up(size_t x, size_t multiple) { return (x + multiple - 1) / multiple * multiple; }

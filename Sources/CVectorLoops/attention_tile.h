@@ -1,8 +1,4 @@
-// Attention's tiles for one instruction set; attention.c includes this with
-//
-//   NAME(x)  the name with the set's suffix
-//   TARGET   the function attribute that allows the set
-//   WIDTH    floats in a vector register
+// Attention's tiles for one instruction set: each_instruction_set.h gives NAME, TARGET and WIDTH.
 //
 // Every product is c[m][n] = a[m][k] b[k][n] with b in panels of WIDTH columns: b[panel][k][WIDTH]. Tiles of a are read number by
 // number, those of b a vector at a time, and a register tile of 4 rows and up to 3 panels of c takes the sums: 12 sums in

@@ -59,28 +59,8 @@ CLONES static void finish(const vector_product *p, const vector_epilogue *e, flo
   }
 }
 
-#ifdef __x86_64__
-#define NAME(x) x##_v4
-#define TARGET __attribute__((target("arch=x86-64-v4")))
-#define WIDTH 16
-#include "product_tile.h"
-#undef NAME
-#undef TARGET
-#undef WIDTH
-
-#define NAME(x) x##_v3
-#define TARGET __attribute__((target("arch=x86-64-v3")))
-#define WIDTH 8
-#include "product_tile.h"
-#undef NAME
-#undef TARGET
-#undef WIDTH
-#endif
-
-#define NAME(x) x##_any
-#define TARGET
-#define WIDTH 4
-#include "product_tile.h"
+#define TILE "product_tile.h"
+#include "each_instruction_set.h"
 
 typedef struct {
   size_t width;
@@ -88,15 +68,11 @@ typedef struct {
                   size_t, size_t, size_t, size_t, float *);
 } instruction_set;
 
+#define SET(suffix, width) {width, compute_##suffix}
+
 static const instruction_set *chosen(void) {
-  static const instruction_set any = {4, compute_any};
-#ifdef __x86_64__
-  static const instruction_set v3 = {8, compute_v3}, v4 = {16, compute_v4};
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return &v4;
-  if (__builtin_cpu_supports("x86-64-v3")) return &v3;
-#endif
-  return &any;
+  static const instruction_set sets[] = INSTRUCTION_SETS(SET);
+  return &sets[best_instruction_set()];
 }
 
 bool vector_product_is_fast(void) {

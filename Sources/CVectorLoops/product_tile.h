@@ -1,8 +1,4 @@
-// Products with packed weights for one instruction set; product.c includes this with
-//
-//   NAME(x)  the name with the set's suffix
-//   TARGET   the function attribute that allows the set
-//   WIDTH    floats in a vector register
+// Products with packed weights for one instruction set: each_instruction_set.h gives NAME, TARGET and WIDTH.
 //
 // Weights lie in panels of WIDTH outputs, [panel][tap][input][WIDTH]. A register tile holds 4 rows (pixels) of 3 panels: 12 sums
 // in flight hide the multiply-add's latency, and 7 loads feed 12 of them. The loops round it keep a block of weights, 3 panels

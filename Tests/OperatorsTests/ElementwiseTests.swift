@@ -168,7 +168,7 @@ import Testing
     arguments: [
       TimestepEmbedding(dimension: 2), TimestepEmbedding(dimension: 320),
       TimestepEmbedding(dimension: 34, flipsSineToCosine: false, frequencyShift: 1),
-      TimestepEmbedding(dimension: 64, frequencyShift: 1),
+      TimestepEmbedding(dimension: 64, frequencyShift: 1), TimestepEmbedding(dimension: 15),
     ], ElementType.allCases)
   func timestepsEqualThePlainLoop(_ op: TimestepEmbedding, _ type: ElementType) throws {
     let timesteps: [Float] = [0, 1, 17, 500.5, 999]

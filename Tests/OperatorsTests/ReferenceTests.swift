@@ -98,6 +98,7 @@ import Testing
     try expect(
       Reference.forward(TimestepEmbedding(dimension: 10, flipsSineToCosine: false, frequencyShift: 1), timesteps),
       "timesteps_sine_first.y", tolerance: 2e-4)
+    try expect(Reference.forward(TimestepEmbedding(dimension: 7), timesteps), "timesteps_odd.y", tolerance: 2e-4)
   }
 
   @Test func squaredError() throws {

@@ -26,9 +26,6 @@ public protocol ElementwiseBackend: StorageBackend {
   func forward(_ op: WeightedSum, _ x: Tensor<Storage>, _ z: Tensor<Storage>, as type: ElementType)
     throws(OperationError) -> Tensor<Storage>
 
-  /// `[timesteps.count, op.dimension]` in the backend's precision.
-  func forward(_ op: TimestepEmbedding, _ timesteps: [Float]) throws(OperationError) -> Tensor<Storage>
-
   /// The loss, `[1]` in float32. `target` is float32, `prediction` of any type.
   func forward(_ op: MeanSquaredError, prediction: Tensor<Storage>, target: Tensor<Storage>)
     throws(OperationError) -> Tensor<Storage>

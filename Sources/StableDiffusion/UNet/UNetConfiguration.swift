@@ -74,8 +74,8 @@ public struct UNetConfiguration: Sendable, Hashable, Decodable {
           + "that take more than noisy latents are not supported")
     }
     let least = min(inputChannels, contextWidth, groups, timeWidth, sampleSize)
-    guard least > 0, epsilon > 0, levels[0].channels % 2 == 0 else {
-      throw UserError(.badData, "the UNet's configuration has a size that is not positive, or an odd first width")
+    guard least > 0, epsilon > 0 else {
+      throw UserError(.badData, "the UNet's configuration has a size that is not positive")
     }
     for (index, level) in levels.enumerated() {
       guard min(level.channels, level.layers, level.heads, level.transformerBlocks) > 0 else {

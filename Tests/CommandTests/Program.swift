@@ -38,7 +38,7 @@ enum Program {
     let handle: FileHandle
 
     init() throws {
-      FileManager.default.createFile(atPath: url.path, contents: nil)
+      try Data().write(to: url)
       handle = try FileHandle(forWritingTo: url)
     }
 

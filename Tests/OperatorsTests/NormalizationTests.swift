@@ -75,6 +75,20 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
     1 + zip(reference.mean.values, reference.reciprocalDeviation.values).reduce(0) { max($0, abs($1.0) * $1.1) }
   }
 
+  /// Holds `[y, mean, reciprocalDeviation]` against the plain loop's, for sums of `terms` numbers.
+  private func expect(
+    _ made: [HostTensor], _ reference: Reference.Normalized, _ type: ElementType, terms: Int, deviation: Float,
+    on name: String
+  ) {
+    let condition = condition(reference)
+    expectClose(made[0], reference.y, Tolerance(type, terms: terms, condition: condition), "y on \(name)")
+    expectClose(
+      made[1], reference.mean, Tolerance(.float32, terms: terms, magnitude: Double(deviation)), "mean on \(name)")
+    expectClose(
+      made[2], reference.reciprocalDeviation, Tolerance(.float32, terms: terms, condition: condition),
+      "reciprocal deviation on \(name)")
+  }
+
   @Test(arguments: GroupNormCase.all, ElementType.allCases)
   func groupNormEqualsThePlainLoop(_ item: GroupNormCase, _ type: ElementType) throws {
     var random = RandomTensors(seed: 31)
@@ -101,13 +115,7 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
         let made = try backend.forward(op, x, scale: scale, shift: shift)
         return [made.y, made.saved.mean, made.saved.reciprocalDeviation]
       }
-      expectClose(made[0], forward.y, Tolerance(type, terms: count, condition: condition), "y on \(backend.name)")
-      expectClose(
-        made[1], forward.mean, Tolerance(.float32, terms: count, magnitude: Double(item.deviation)),
-        "mean on \(backend.name)")
-      expectClose(
-        made[2], forward.reciprocalDeviation, Tolerance(.float32, terms: count, condition: condition),
-        "reciprocal deviation on \(backend.name)")
+      expect(made, forward, type, terms: count, deviation: item.deviation, on: backend.name)
 
       let saved = try backend.forward(op, x, scale: scale, shift: shift).saved
       let dx = try results(backend, "group norm's gradient", poison: poison) {
@@ -152,13 +160,7 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
         let made = try backend.forward(op, x, scale: scale, shift: shift)
         return [made.y, made.saved.mean, made.saved.reciprocalDeviation]
       }
-      expectClose(made[0], forward.y, Tolerance(type, terms: count, condition: condition), "y on \(backend.name)")
-      expectClose(
-        made[1], forward.mean, Tolerance(.float32, terms: count, magnitude: Double(item.deviation)),
-        "mean on \(backend.name)")
-      expectClose(
-        made[2], forward.reciprocalDeviation, Tolerance(.float32, terms: count, condition: condition),
-        "reciprocal deviation on \(backend.name)")
+      expect(made, forward, type, terms: count, deviation: item.deviation, on: backend.name)
 
       let saved = try backend.forward(op, x, scale: scale, shift: shift).saved
       let dx = try results(backend, "layer norm's gradient", poison: poison) {

@@ -75,7 +75,7 @@ import Testing
       let configuration = UNetConfiguration(levels: levels, contextWidth: 32, groups: 4)
       let before = backend.memory.currentBytes
       let unet = try UNet(backend, configuration, weights: RandomWeights(), differentiable: differentiable)
-      return try withExtendedLifetime(unet) { backend.memory.currentBytes - before }
+      return withExtendedLifetime(unet) { backend.memory.currentBytes - before }
     }
     var shares: [Double] = []
     for first in 0...2 {

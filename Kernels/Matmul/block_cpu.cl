@@ -17,8 +17,8 @@
 #define BLOCK_COLUMNS (BLOCK_PANELS * TILE_COLUMNS)
 
 // Asks for the cache line at a global address, where the compiler knows how: reading the next panel from memory takes
-// as long as multiplying this one.
-#if defined(__has_builtin)
+// as long as multiplying this one. Compilers by way of SPIR-V have the function but not always a word for it.
+#if defined(__has_builtin) && !defined(__SPIR64__)
 #if __has_builtin(__builtin_prefetch)
 #define FETCH(address) __builtin_prefetch((const void *)(size_t)(address))
 #endif

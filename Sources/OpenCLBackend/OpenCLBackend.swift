@@ -33,7 +33,7 @@ public final class OpenCLBackend: StorageBackend, @unchecked Sendable {
   ) throws(OperationError) {
     self.device = device
     self.precision = precision
-    self.kernelForm = kernelForm.resolved(for: device)
+    self.kernelForm = try kernelForm.resolved(for: device)
     limits = DeviceLimits(device)
     let raw = try OpenCLDevices.raw(device)
     var list: cl_device_id? = raw
@@ -45,7 +45,7 @@ public final class OpenCLBackend: StorageBackend, @unchecked Sendable {
       context: context, rawDevice: raw, device: device, cache: ProgramCache(options.programCache, for: device))
   }
 
-  public var name: String { "\(device.name) (\(device.platform))" }
+  public var name: String { "\(device.name) (\(device.platform), \(kernelForm.rawValue) kernels)" }
 
   public var memory: MemoryUse { pool.use }
 

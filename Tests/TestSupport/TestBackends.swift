@@ -45,7 +45,7 @@ public struct TestBackend: Sendable, CustomTestStringConvertible {
   }
 }
 
-/// The backends that tests run on: the CPU's, and OpenCL with the kernels in both forms, in every precision.
+/// The backends that tests run on: the CPU's, and OpenCL with the kernels in the forms that the device has, in every precision.
 ///
 /// The OpenCL device is the first GPU, else the first device of any kind, or the one that the environment variable
 /// `TI_GPU_TEST_DEVICE` names in the program's own words, such as `opencl:1.0`: so the same tests run on any OpenCL
@@ -67,10 +67,12 @@ public enum TestBackends {
     let cpu = engines.map { name, engine in
       TestBackend(name, precision) { try CPUBackend(precision: precision, engine: engine) }
     }
-    let openCL = [KernelForm.gpu, .cpu].map { form in
+    let word = ProcessInfo.processInfo.environment["TI_GPU_TEST_DEVICE"] ?? "opencl"
+    // Without a device both are there, to fail.
+    let forms = (try? OpenCLDevices.named(word))?.kernelForms ?? [.gpu, .cpu]
+    let openCL = forms.map { form in
       TestBackend("opencl \(form.rawValue)", precision) {
-        let word = ProcessInfo.processInfo.environment["TI_GPU_TEST_DEVICE"] ?? "opencl"
-        return try OpenCLBackend(device: OpenCLDevices.named(word), precision: precision, kernelForm: form)
+        try OpenCLBackend(device: OpenCLDevices.named(word), precision: precision, kernelForm: form)
       }
     }
     return cpu + openCL

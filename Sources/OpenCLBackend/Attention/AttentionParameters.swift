@@ -28,10 +28,10 @@ struct AttentionGroupParameters: KernelParameters {
       self.tile = tile
     }
 
-    /// Bytes: two tiles of whole rows and the partial sums.
+    /// Bytes: two tiles of whole rows, the partial sums, and in backward two sums a row of the tile.
     static func localMemory(_ headDimension: Int, _ rows: Int, _ split: Int, _ tile: Int, _ partials: Int) -> Int {
       let padded = (headDimension + 4 * split - 1) / (4 * split) * 4 * split
-      return tile * 4 * (2 * padded + (split > 1 ? partials * split * rows : 0) + 2) + 8
+      return tile * 4 * (2 * padded + partials * split * rows + 2)
     }
 
     func localMemory(_ headDimension: Int, partials: Int) -> Int {

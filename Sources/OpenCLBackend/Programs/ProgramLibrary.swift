@@ -7,10 +7,8 @@ final class Kernel {
   let name: String
   let handle: KernelHandle
   let argumentCount: Int
-  /// Bytes of local memory that the code declares, without what a launch adds.
-  let localMemory: Int
 
-  init(_ name: String, of program: ProgramHandle, device: cl_device_id) throws(OperationError) {
+  init(_ name: String, of program: ProgramHandle) throws(OperationError) {
     self.name = name
     var status: cl_int = 0
     let raw = clCreateKernel(program.raw, name, &status)
@@ -20,12 +18,6 @@ final class Kernel {
       clGetKernelInfo(handle.raw, cl_kernel_info(CL_KERNEL_NUM_ARGS), MemoryLayout<cl_uint>.size, &count, nil),
       "clGetKernelInfo", kernel: name)
     argumentCount = Int(count)
-    var local: cl_ulong = 0
-    try check(
-      clGetKernelWorkGroupInfo(
-        handle.raw, device, cl_kernel_work_group_info(CL_KERNEL_LOCAL_MEM_SIZE), MemoryLayout<cl_ulong>.size, &local,
-        nil), "clGetKernelWorkGroupInfo", kernel: name)
-    localMemory = Int(clamping: local)
   }
 }
 
@@ -68,10 +60,7 @@ final class ProgramLibrary {
   }
 
   func kernel(_ name: String, of source: ProgramSource) throws(OperationError) -> Kernel {
-    let program = try program(source)
-    let kernel = try Kernel(name, of: program, device: rawDevice)
-    try limits.check(name, items: 1, localBytes: kernel.localMemory)
-    return kernel
+    try Kernel(name, of: program(source))
   }
 
   private func program(_ source: ProgramSource) throws(OperationError) -> ProgramHandle {

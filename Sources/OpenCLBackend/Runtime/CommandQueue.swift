@@ -54,17 +54,16 @@ final class CommandQueue {
         .deviceFailure, "clEnqueueNDRangeKernel",
         "\(kernel.name) takes \(kernel.argumentCount) arguments, \(arguments.count) are given")
     }
-    var local = kernel.localMemory
     for (index, argument) in arguments.enumerated() {
-      local += argument.localMemory
       let status = argument.bind(kernel.handle.raw, cl_uint(index))
       if status != CL_SUCCESS {
         throw OperationError(
           .deviceFailure, "clSetKernelArg", "\(statusName(status)) for \(kernel.name), argument \(index): \(argument)")
       }
     }
-    // The kernel's own limit is left to the launch to refuse: rusticl states 32 items for kernels that it runs with 256.
-    try limits.check(kernel.name, items: size.itemsOfGroup, localBytes: local)
+    // Local memory was checked with the kernel's parameters. What the driver says of a kernel is no help: Mesa's rusticl
+    // states a limit of 32 items for kernels that it runs with 256, and twice the local memory that they declare.
+    try limits.check(kernel.name, items: size.itemsOfGroup, localBytes: 0)
     let global = zip(size.groups, size.local).map(*)
     launchesSinceFlush += 1
     let isMilestone = launchesSinceFlush >= CommandQueue.flushInterval

@@ -5,12 +5,6 @@ import Tensors
 protocol KernelArgument {
   /// Binds the value at `index` and returns the status.
   func bind(_ kernel: cl_kernel, _ index: cl_uint) -> cl_int
-  /// Bytes of local memory it asks for.
-  var localMemory: Int { get }
-}
-
-extension KernelArgument {
-  var localMemory: Int { 0 }
 }
 
 extension OpenCLBuffer: KernelArgument {
@@ -38,14 +32,6 @@ extension Float: KernelArgument {
     var value = self
     return clSetKernelArg(kernel, index, MemoryLayout<Float>.size, &value)
   }
-}
-
-/// A kernel's `__local` pointer.
-struct LocalMemory: KernelArgument {
-  let bytes: Int
-
-  func bind(_ kernel: cl_kernel, _ index: cl_uint) -> cl_int { clSetKernelArg(kernel, index, bytes, nil) }
-  var localMemory: Int { bytes }
 }
 
 /// How many groups of how many items a launch has, on up to three axes.

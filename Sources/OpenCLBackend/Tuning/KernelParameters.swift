@@ -71,15 +71,29 @@ extension Activation {
 
 /// Which of two forms matmul, convolution and attention run in.
 public enum KernelForm: String, Sendable, Hashable, CaseIterable {
-  /// `cpu` on a CPU device, else `gpu`.
+  /// `cpu` where the device has it, else `gpu`.
   case auto
   /// Work-group tiles in local memory.
   case gpu
   /// One item a group with a wide register tile.
   case cpu
 
-  /// The form that `auto` stands for on `device`.
-  func resolved(for device: OpenCLDevice) -> KernelForm {
-    self == .auto ? (device.kind == .cpu ? .cpu : .gpu) : self
+  /// The form that runs on `device`; throws where the device does not have the one asked for.
+  func resolved(for device: OpenCLDevice) throws(OperationError) -> KernelForm {
+    let forms = device.kernelForms
+    if self == .auto { return forms.contains(.cpu) ? .cpu : .gpu }
+    guard forms.contains(self) else {
+      throw OperationError(
+        .unsupported, device.name, "the \(rawValue) form of kernels is for CPU devices with vector registers")
+    }
+    return self
   }
+}
+
+extension OpenCLDevice {
+  /// The forms of kernels that the device runs.
+  ///
+  /// The CPU form wants a core's vector registers for one item. A GPU lays neighbouring items across a vector, and so does
+  /// Mesa's llvmpipe on a CPU, which also ends the loops of an item after 65,535 rounds without a word.
+  public var kernelForms: [KernelForm] { kind == .cpu && nativeVectorWidth > 1 ? [.gpu, .cpu] : [.gpu] }
 }

@@ -42,15 +42,17 @@ private enum UNetOperations {
 
   /// A transformer block has eight layers from its width to itself (two projections, q, k, v and the result of the
   /// self-attention, q and the result of the cross-attention), two from the context, and a feed-forward layer's two.
-  static let linears = [(4096, 320, 5), (1024, 640, 5), (256, 1280, 5), (64, 1280, 1)].flatMap {
-    (rows, width, blocks) in
-    [
-      Linear(rows: rows, inputs: width, outputs: width, count: 8 * blocks),
-      Linear(rows: rows, inputs: width, outputs: 8 * width, count: blocks),
-      Linear(rows: rows, inputs: 4 * width, outputs: width, count: blocks),
-      Linear(rows: 77, inputs: 768, outputs: width, count: 2 * blocks),
-    ]
-  }
+  static let linears =
+    [(4096, 320, 5), (1024, 640, 5), (256, 1280, 5), (64, 1280, 1)].flatMap { (rows, width, blocks) in
+      [
+        Linear(rows: rows, inputs: width, outputs: width, count: 8 * blocks),
+        Linear(rows: rows, inputs: width, outputs: 8 * width, count: blocks),
+        Linear(rows: rows, inputs: 4 * width, outputs: width, count: blocks),
+      ]
+    }
+    + [(320, 5), (640, 5), (1280, 6)].map { (width, blocks) in
+      Linear(rows: 77, inputs: 768, outputs: width, count: 2 * blocks)
+    }
 
   static let attentions = [(4096, 40, 5), (1024, 80, 5), (256, 160, 5), (64, 160, 1)].flatMap {
     (pixels, headDimension, count) in

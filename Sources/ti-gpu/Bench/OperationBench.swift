@@ -21,9 +21,9 @@ struct OperationTiming: Codable, Sendable {
 
   /// The figures for a person.
   var line: String {
-    op.padding(toLength: 28, withPad: " ", startingAt: 0) + shape.padding(toLength: 46, withPad: " ", startingAt: 0)
+    op.padding(toLength: 30, withPad: " ", startingAt: 0) + shape.padding(toLength: 44, withPad: " ", startingAt: 0)
       + String(
-        format: "%10.3f ms%9.1f GFLOP/s%8.1f GB/s%5.0f %%", milliseconds, gflops, gigabytesPerSecond,
+        format: "%10.3f ms%9.1f GFLOP/s%8.1f GB/s%5.0f %% of peak", milliseconds, gflops, gigabytesPerSecond,
         100 * fractionOfPeak)
   }
 }

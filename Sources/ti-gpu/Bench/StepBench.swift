@@ -21,11 +21,13 @@ struct StepTiming: Encodable {
   /// The figures for a person.
   var lines: String {
     let phases = TrainingPhase.allCases.compactMap { phase in
-      phaseMilliseconds[phase.rawValue].map { String(format: "  %-14@ %10.1f ms", phase.rawValue as NSString, $0) }
+      phaseMilliseconds[phase.rawValue].map {
+        phase.rawValue.padding(toLength: 16, withPad: " ", startingAt: 0) + String(format: "%10.1f ms", $0)
+      }
     }
     let head = [
-      String(format: "training step    %10.1f ms  (first %.1f ms)", stepMilliseconds, firstStepMilliseconds),
-      String(format: "peak memory      %10.2f GiB", Double(peakBytes) / Double(1 << 30)),
+      String(format: "training step   %10.1f ms  (first %.1f ms)", stepMilliseconds, firstStepMilliseconds),
+      String(format: "peak memory     %10.2f GiB", Double(peakBytes) / Double(1 << 30)),
     ]
     return (head + phases).joined(separator: "\n")
   }

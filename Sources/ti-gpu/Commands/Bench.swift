@@ -62,10 +62,14 @@ struct Bench: ParsableCommand {
         device: backend.name, precision: precision.rawValue, modelShape: command.modelShape.name,
         resolution: resolution, batchSize: command.batchSize)
       if command.only != .step {
+        Console.note("Timing the operations on \(backend.name), \(precision.rawValue) ...")
         report.ops = try benchOperations(backend, batchSize: command.batchSize)
         if !command.json { for timing in report.ops ?? [] { print(timing.line) } }
       }
       if command.only != .ops {
+        Console.note(
+          "Timing a training step of \(command.modelShape.name) at \(resolution) px, batch \(command.batchSize), on "
+            + "\(backend.name), \(precision.rawValue) ...")
         let bench = try StepBench(
           backend: backend, shape: command.modelShape, resolution: resolution, batchSize: command.batchSize)
         report.step = try bench.run(steps: command.steps)

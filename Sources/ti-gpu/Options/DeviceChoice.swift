@@ -63,6 +63,10 @@ struct DeviceOptions: ParsableArguments {
     guard let device = try openCLDevice() else {
       return try work.run(precision: precision.type(onGPU: false), makeBackend: { try CPUBackend(precision: $0) })
     }
+    guard kernelForm == .auto || device.kernelForms.contains(kernelForm) else {
+      throw UserError(
+        .usage, "--kernel-form \(kernelForm.rawValue) is for CPU devices with vector registers, not for \(device.name)")
+    }
     return try work.run(precision: precision.type(onGPU: device.kind == .gpu)) { [kernelForm] precision in
       try OpenCLBackend(device: device, precision: precision, kernelForm: kernelForm)
     }

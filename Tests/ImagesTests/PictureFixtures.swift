@@ -3,7 +3,6 @@ import Images
 import ModelFiles
 import Tensors
 import TestSupport
-import Testing
 
 /// Pictures of every kind and what Pillow makes of them: Tools/reference/images.py.
 enum Pictures {

@@ -1,6 +1,7 @@
 import Foundation
 import Operators
 import Tensors
+import TestSupport
 import Testing
 
 @testable import OpenCLBackend
@@ -29,23 +30,30 @@ import Testing
     #expect(try buildsForOneKernel(folder) == 0)
   }
 
-  @Test(arguments: ["empty", "cut", "changed", "foreign"]) func damagedFileIsWrittenAnew(damage: String) throws {
-    // rusticl does not refuse a program that it did not write: it ends the process.
-    if try damage == "foreign" && testDevice().platform == "rusticl" { return }
-    _ = try buildsForOneKernel(folder)
-    let file = try #require(try files(folder).first)
-    let whole = try Data(contentsOf: file)
-    switch damage {
-    case "empty": try Data().write(to: file)
-    case "cut": try whole.prefix(whole.count / 2).write(to: file)
-    case "changed":
-      var changed = whole
-      changed[whole.count - 1] ^= 1
-      try changed.write(to: file)
-    default:
-      // Whole by its checksum, but not this driver's.
+  @Test(arguments: ["empty", "cut", "changed"]) func damagedFileIsWrittenAnew(damage: String) throws {
+    try expectToBeWrittenAnew { file in
+      var bytes = try Data(contentsOf: file)
+      switch damage {
+      case "empty": bytes.removeAll()
+      case "cut": bytes.removeLast(bytes.count / 2)
+      default: bytes[bytes.count - 1] ^= 1
+      }
+      try bytes.write(to: file)
+    }
+  }
+
+  /// Whole by its checksum, but not this driver's.
+  @Test(.disabled("rusticl ends the process", { try TestBackends.openCLDevice().platform == "rusticl" }))
+  func foreignFileIsWrittenAnew() throws {
+    try expectToBeWrittenAnew { file in
       ProgramCache(.folder(folder)).store(Array("not a program".utf8), file.deletingPathExtension().lastPathComponent)
     }
+  }
+
+  private func expectToBeWrittenAnew(afterDamage damage: (URL) throws -> Void) throws {
+    _ = try buildsForOneKernel(folder)
+    let file = try #require(try files(folder).first)
+    try damage(file)
     #expect(try buildsForOneKernel(folder) == 1)
     #expect(try buildsForOneKernel(folder) == 0)
     #expect(try files(folder).map(\.lastPathComponent) == [file.lastPathComponent])
@@ -56,7 +64,7 @@ import Testing
   }
 
   @Test func keyDependsOnAllThatMatters() throws {
-    let device = try testDevice()
+    let device = try TestBackends.openCLDevice()
     let key = ProgramSource(name: "a", text: "x", options: "-D A=1").key(for: device)
     #expect(key.count == 64)
     #expect(key == ProgramSource(name: "b", text: "x", options: "-D A=1").key(for: device))
@@ -113,7 +121,7 @@ import Testing
     try backend.queue.launch(plain, WorkSize(items: 512, local: 256), [y])
     let items = try error { try backend.queue.launch(plain, WorkSize(items: 512, local: 512), [y]) }
     #expect(items.code == .unsupported && items.operation == "plain")
-    let limits = DeviceLimits(try testDevice())
+    let limits = DeviceLimits(try TestBackends.openCLDevice())
     let local = try error { try limits.check("greedy", items: 1, localBytes: (32 << 10) + 4) }
     #expect(local.code == .unsupported && local.message.contains("local memory"))
   }
@@ -146,7 +154,7 @@ import Testing
   @Test func profilingCountsEveryLaunch() throws {
     var options = OpenCLBackend.Options(isProfiling: true)
     options.programCache = .disabled
-    let backend = try OpenCLBackend(device: testDevice(), precision: .float32, options: options)
+    let backend = try OpenCLBackend(device: TestBackends.openCLDevice(), precision: .float32, options: options)
     let kernel = try kernel("idle", "__kernel void idle(__global int *y) { y[get_global_id(0)] = 1; }", backend)
     let y = try backend.pool.take(1 << 20)
     for _ in 0..<700 { try backend.queue.launch(kernel, WorkSize(items: 1 << 10), [y]) }
@@ -156,16 +164,25 @@ import Testing
     #expect(try backend.takeKernelTimes().isEmpty)
   }
 
-  @Test func formFollowsTheDevice() throws {
-    let device = try testDevice()
-    let hasBoth = device.kind == .cpu && device.nativeVectorWidth > 1
-    #expect(try KernelForm.auto.resolved(for: device) == (hasBoth ? .cpu : .gpu))
-    #expect(try KernelForm.gpu.resolved(for: device) == .gpu)
-    if hasBoth {
-      #expect(try KernelForm.cpu.resolved(for: device) == .cpu)
-    } else {
-      let refusal = try error { _ = try KernelForm.cpu.resolved(for: device) }
-      #expect(refusal.code == .unsupported && refusal.message.contains("cpu form"))
+  /// What PoCL, llvmpipe and NVIDIA's driver say of themselves.
+  @Test(
+    arguments: [
+      ("cpu", 8, KernelForm.cpu, [.gpu, .cpu]), ("cpu", 1, .gpu, [.gpu]), ("gpu", 1, .gpu, [.gpu]),
+    ] as [(String, Int, KernelForm, [KernelForm])])
+  func formFollowsTheDevice(kind: String, vectorWidth: Int, auto: KernelForm, all: [KernelForm]) throws {
+    let real = try JSONEncoder().encode(TestBackends.openCLDevice())
+    var fields = try #require(JSONSerialization.jsonObject(with: real) as? [String: Any])
+    fields["kind"] = kind
+    fields["native_vector_width"] = vectorWidth
+    let device = try JSONDecoder().decode(OpenCLDevice.self, from: JSONSerialization.data(withJSONObject: fields))
+    #expect(try KernelForm.auto.resolved(for: device) == auto)
+    for form in [KernelForm.gpu, .cpu] {
+      if all.contains(form) {
+        #expect(try form.resolved(for: device) == form)
+      } else {
+        let refusal = try error { _ = try form.resolved(for: device) }
+        #expect(refusal.code == .unsupported && refusal.message.contains("cpu form"))
+      }
     }
   }
 }

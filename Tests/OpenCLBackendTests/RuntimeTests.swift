@@ -1,18 +1,16 @@
 import Foundation
 import Operators
 import Tensors
+import TestSupport
 import Testing
 
 @testable import OpenCLBackend
-
-/// The device that the runtime's tests run on: the first one. A machine without any fails the tests, it does not skip them.
-func testDevice() throws -> OpenCLDevice { try OpenCLDevices.named("opencl") }
 
 func testBackend(_ precision: ElementType = .float32, cache: ProgramCache.Location = .standard) throws -> OpenCLBackend
 {
   var options = OpenCLBackend.Options()
   options.programCache = cache
-  return try OpenCLBackend(device: testDevice(), precision: precision, options: options)
+  return try OpenCLBackend(device: TestBackends.openCLDevice(), precision: precision, options: options)
 }
 
 @Suite struct DeviceTests {

@@ -20,7 +20,7 @@ import Testing
 
   /// A group of 256 items and 32 KiB of local memory are what every consumer GPU has, whatever the width of a head.
   @Test func everyHeadFitsEveryGPU() throws {
-    let limits = DeviceLimits(try OpenCLDevices.named("opencl:0.0"))
+    let limits = DeviceLimits(try TestBackends.openCLDevice())
     for headDimension in 1...512 {
       let parameters = AttentionGroupParameters(headDimension: headDimension)
       #expect(throws: Never.self, "heads of \(headDimension)") { try parameters.check(limits) }
@@ -32,7 +32,7 @@ import Testing
 
   /// Tiles that don't come apart into what the items of a group stage are refused before a compiler sees them.
   @Test func tilesThatDoNotFitAreRefused() throws {
-    let limits = DeviceLimits(try OpenCLDevices.named("opencl:0.0"))
+    let limits = DeviceLimits(try TestBackends.openCLDevice())
     for tile in GroupTile.shipped { #expect(throws: Never.self) { try tile.check("linear", limits) } }
     let wrong = [
       GroupTile(rows: 64, columns: 64, depth: 16, itemRows: 2, itemColumns: 4),

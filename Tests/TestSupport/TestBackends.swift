@@ -53,6 +53,11 @@ public struct TestBackend: Sendable, CustomTestStringConvertible {
 public enum TestBackends {
   public static let all: [TestBackend] = ElementType.allCases.flatMap { all($0) }
 
+  /// The OpenCL device that tests run on. A machine without any fails the tests, it does not skip them.
+  public static func openCLDevice() throws -> OpenCLDevice {
+    try OpenCLDevices.named(ProcessInfo.processInfo.environment["TI_GPU_TEST_DEVICE"] ?? "opencl")
+  }
+
   /// The backends of one precision.
   public static func all(_ precision: ElementType) -> [TestBackend] { byPrecision[precision] ?? [] }
 
@@ -67,12 +72,11 @@ public enum TestBackends {
     let cpu = engines.map { name, engine in
       TestBackend(name, precision) { try CPUBackend(precision: precision, engine: engine) }
     }
-    let word = ProcessInfo.processInfo.environment["TI_GPU_TEST_DEVICE"] ?? "opencl"
     // Without a device both are there, to fail.
-    let forms = (try? OpenCLDevices.named(word))?.kernelForms ?? [.gpu, .cpu]
+    let forms = (try? openCLDevice())?.kernelForms ?? [.gpu, .cpu]
     let openCL = forms.map { form in
       TestBackend("opencl \(form.rawValue)", precision) {
-        try OpenCLBackend(device: OpenCLDevices.named(word), precision: precision, kernelForm: form)
+        try OpenCLBackend(device: openCLDevice(), precision: precision, kernelForm: form)
       }
     }
     return cpu + openCL

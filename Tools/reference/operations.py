@@ -91,6 +91,8 @@ timesteps = torch.tensor([0, 1, 250, 999])
 tensors["timesteps.y"] = get_timestep_embedding(timesteps, 10, flip_sin_to_cos=True, downscale_freq_shift=0)
 tensors["timesteps_sine_first.y"] = get_timestep_embedding(
     timesteps, 10, flip_sin_to_cos=False, downscale_freq_shift=1)
+tensors["timesteps_wide.y"] = get_timestep_embedding(
+    torch.tensor([1, 250, 501, 999]), 320, flip_sin_to_cos=True, downscale_freq_shift=0)
 tensors["timesteps_odd.y"] = get_timestep_embedding(timesteps, 7, flip_sin_to_cos=True, downscale_freq_shift=0)
 
 prediction, target = draw("mse.prediction", 2, 3, 4), draw("mse.target", 2, 3, 4)

@@ -40,9 +40,6 @@ static const char normalization_layer_norm[] = {
 static const char embedding_token_embedding[] = {
 #embed "Embedding/token_embedding.cl"
 };
-static const char embedding_adamw[] = {
-#embed "Embedding/adamw.cl"
-};
 
 static const char matmul_tile_gpu[] = {
 #embed "Matmul/tile_gpu.cl"
@@ -94,7 +91,6 @@ static const KernelSource sources[] = {
     SOURCE("Normalization/group_norm.cl", normalization_group_norm),
     SOURCE("Normalization/layer_norm.cl", normalization_layer_norm),
     SOURCE("Embedding/token_embedding.cl", embedding_token_embedding),
-    SOURCE("Embedding/adamw.cl", embedding_adamw),
     SOURCE("Matmul/tile_gpu.cl", matmul_tile_gpu),
     SOURCE("Matmul/tile_cpu.cl", matmul_tile_cpu),
     SOURCE("Matmul/block_cpu.cl", matmul_block_cpu),

@@ -20,12 +20,3 @@ CLONES void vector_accumulate(float *y, const void *x, vector_type type, float s
     for (size_t j = 0; j < n; ++j) y[i + j] += scale * u[j];
   }
 }
-
-CLONES void vector_adamw(float *w, const float *g, float *m, float *v, size_t count, float beta1, float beta2,
-                         float epsilon, float decay, float step, float root) {
-  for (size_t i = 0; i < count; ++i) {
-    m[i] = m[i] + (1.0f - beta1) * (g[i] - m[i]);
-    v[i] = beta2 * v[i] + (1.0f - beta2) * g[i] * g[i];
-    w[i] = w[i] * decay - step * (m[i] / (sqrtf(v[i]) / root + epsilon));
-  }
-}

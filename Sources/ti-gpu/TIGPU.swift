@@ -22,6 +22,8 @@ struct TIGPU: ParsableCommand {
 @main
 enum Program {
   static func main() {
+    // A reader that goes away is met as a failed write, so that the work can be saved.
+    signal(SIGPIPE, SIG_IGN)
     do {
       var command = try TIGPU.parseAsRoot()
       try command.run()

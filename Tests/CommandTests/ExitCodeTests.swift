@@ -23,7 +23,7 @@ import Testing
     ("missing model", train + ["--model", "OUT/none", "--output", "OUT/run"], 66, "none"),
     ("missing pictures", train + ["--images", "OUT/none", "--output", "OUT/run"], 66, "none"),
     ("unknown example", train + ["--images", "demo:dog", "--output", "OUT/run"], 66, "dog"),
-    ("missing run", train + ["--resume", "OUT/none", "--output", "OUT/run"], 66, "none"),
+    ("missing run", train + ["--resume", "OUT/none"], 66, "none"),
     ("token of the vocabulary", train + ["--token", "cat", "--output", "OUT/run"], 65, "cat"),
     ("missing trace", train + ["--replay", "OUT/none", "--output", "OUT/run"], 66, "none"),
     ("no such platform", train + ["--device", "opencl:99.0", "--output", "OUT/run"], 69, "99"),

@@ -117,17 +117,4 @@ import Testing
         rows: tensor("embedding.rows")), "embedding.y")
     try expect(Reference.backwardRows(op, tensor("embedding.dy"), tokens, count: 2, scale: 1), "embedding.drows")
   }
-
-  @Test func adamW() throws {
-    let op = AdamW(beta1: 0.9, beta2: 0.99, epsilon: 1e-6, weightDecay: 0.1)
-    var rows = try tensor("adamw.rows")
-    let gradients = try tensor("adamw.gradients")
-    var (first, second) = (ReferenceTensor(zeros: [2, 3]), ReferenceTensor(zeros: [2, 3]))
-    for step in 1...3 {
-      let gradient = ReferenceTensor([2, 3], Array(gradients.values[(step - 1) * 6..<step * 6]))
-      Reference.update(
-        op, rows: &rows, gradient: gradient, first: &first, second: &second, step: step, learningRate: 0.05)
-    }
-    try expect(rows, "adamw.y")
-  }
 }

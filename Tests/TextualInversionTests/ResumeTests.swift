@@ -26,15 +26,16 @@ import TextualInversion
 
   /// Trains until `stop` steps are done, in `folder`; from the newest checkpoint in it where `resumes`.
   private func train<B: Backend>(
-    on backend: B, in folder: URL, until stop: Int, resumes: Bool = false, every: Int? = nil
+    on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil
   ) throws {
-    let checkpoint = resumes ? try Checkpoint.newest(in: folder) : nil
-    #expect(!resumes || checkpoint != nil)
+    let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
+    #expect(!resumes || folder.earlier?.checkpoint != nil)
     let run = try TrainingRun(
       model: ModelFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings(backend.precision),
-      output: folder, resuming: checkpoint.map { (folder, $0) }, makeBackend: { _ in backend })
-    var done = run.firstStep
-    let outcome = try run.run(checkpointEvery: every, observe: { done = $0.step }, shouldStop: { done >= stop })
+      folder: folder, checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
+    let outcome = try run.run { event, run in
+      if case .stepped(let result) = event, result.step >= stop { run.requestStop() }
+    }
     #expect((outcome == .finished) == (stop >= Self.steps))
   }
 
@@ -64,8 +65,8 @@ import TextualInversion
         let killed = parent.appendingPathComponent("killed")
         try train(on: backend, in: unbroken, until: Self.steps)
         try train(on: backend, in: killed, until: 4, every: 2)
-        let checkpoints = Checkpoint.folder(in: killed)
-        try FileManager.default.removeItem(at: checkpoints.appendingPathComponent("step-00000004.safetensors"))
+        try FileManager.default.removeItem(
+          at: killed.appendingPathComponent("checkpoints/step-00000004.safetensors"))
         let metrics = try FileHandle(forUpdating: killed.appendingPathComponent("metrics.csv"))
         try metrics.seekToEnd()
         try metrics.write(contentsOf: Data("5,0.0".utf8))
@@ -83,18 +84,16 @@ import TextualInversion
     try TestBackends.float32[0].run { backend in
       try TemporaryFolder.with { folder in
         try train(on: backend, in: folder, until: 1)
-        let checkpoint = try #require(try Checkpoint.newest(in: folder))
-        let error = #expect(throws: UserError.self) {
-          try refuse(backend, folder, checkpoint)
-        }
+        let error = #expect(throws: UserError.self) { try refuse(backend, folder) }
         #expect(error?.kind == .badData)
+        #expect(error?.message.contains("1.png") == true)
       }
     }
   }
 
-  private func refuse<B: Backend>(_ backend: B, _ folder: URL, _ checkpoint: Checkpoint) throws {
+  private func refuse<B: Backend>(_ backend: B, _ folder: URL) throws {
     _ = try TrainingRun(
-      model: ModelFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder, settings: checkpoint.settings,
-      output: folder, resuming: (folder, checkpoint), makeBackend: { _ in backend })
+      model: ModelFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder, settings: settings(backend.precision),
+      folder: RunFolder(resuming: folder), makeBackend: { _ in backend })
   }
 }

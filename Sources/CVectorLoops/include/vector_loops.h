@@ -65,9 +65,6 @@ void vector_embed(void *y, vector_type type, const void *row, vector_type row_ty
                   vector_type position_type, size_t count);
 // y += scale x
 void vector_accumulate(float *y, const void *x, vector_type type, float scale, size_t count);
-// AdamW as PyTorch orders it: `decay` = 1 - rate x weight decay, `step` = rate / (1 - beta1^t), `root` = sqrt(1 - beta2^t)
-void vector_adamw(float *w, const float *g, float *m, float *v, size_t count, float beta1, float beta2, float epsilon,
-                  float decay, float step, float root);
 
 // MARK: products with frozen weights (product.c)
 //

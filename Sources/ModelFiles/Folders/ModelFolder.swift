@@ -99,14 +99,28 @@ public struct ModelFolder: Sendable {
     return names.map { index.deletingLastPathComponent().appendingPathComponent($0) }
   }
 
-  /// The SHA-256 of the weight files of the components that train and draw, by their path in the folder.
-  public func sha256(_ components: [String] = ["text_encoder", "unet", "vae"]) throws(UserError) -> [String: String] {
-    var hashes: [String: String] = [:]
-    for component in components {
-      for file in try weightFiles(component) {
-        hashes["\(component)/\(file.lastPathComponent)"] = try FileHash.sha256(of: file)
+  /// The SHA-256 of every file that decides what the model does, by its path in the folder: configurations, the
+  /// tokenizer's files and the weights of the components that train and draw.
+  public func sha256() throws(UserError) -> [String: String] {
+    var files: [String: URL] = [:]
+    func add(_ names: [String], of component: String) {
+      for name in names {
+        let file = folder(component).appendingPathComponent(name)
+        if Self.exists(file) { files["\(component)/\(name)"] = file }
       }
     }
+    for component in ["text_encoder", "unet", "vae"] {
+      add(["config.json"], of: component)
+      for file in try weightFiles(component) { files["\(component)/\(file.lastPathComponent)"] = file }
+    }
+    add(["scheduler_config.json"], of: "scheduler")
+    add(
+      [
+        "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "added_tokens.json",
+      ], of: "tokenizer")
+    var hashes: [String: String] = [:]
+    for (name, file) in files { hashes[name] = try FileHash.sha256(of: file) }
     return hashes
   }
 

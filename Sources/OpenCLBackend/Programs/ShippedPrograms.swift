@@ -9,7 +9,7 @@ enum ShippedPrograms {
     + GroupTile.shipped.map { ConvolutionGroupParameters(tile: $0) }
     + AttentionGroupParameters.shippedHeadDimensions.map { AttentionGroupParameters(headDimension: $0) }
     + [PackParameters(), ConvertParameters(), SumParameters(), MeanSquaredErrorParameters()]
-    + [AdamWParameters(), TokenEmbeddingParameters()]
+    + [TokenEmbeddingParameters()]
     + Activation.allCases.map { ActivationParameters(activation: $0) }
     + [8, 1].flatMap { channels -> [any KernelParameters] in
       let vector = ChannelVector(dividing: channels)

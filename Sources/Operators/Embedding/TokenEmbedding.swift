@@ -40,35 +40,6 @@ public struct TokenEmbedding: Sendable, Hashable {
   }
 }
 
-/// AdamW over the rows in training (Loshchilov and Hutter, "Decoupled weight decay regularization", 2019), as PyTorch orders it:
-///
-///     w ← w - rate · decay · w      m ← β₁ m + (1 - β₁) g      v ← β₂ v + (1 - β₂) g²
-///     w ← w - rate / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)
-public struct AdamW: Sendable, Hashable, Codable {
-  public var beta1: Float
-  public var beta2: Float
-  public var epsilon: Float
-  public var weightDecay: Float
-
-  public init(beta1: Float = 0.9, beta2: Float = 0.999, epsilon: Float = 1e-8, weightDecay: Float = 1e-2) {
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.epsilon = epsilon
-    self.weightDecay = weightDecay
-  }
-
-  /// The two moments, `[n, width]` each, float32.
-  public struct Moments<Storage: Sendable>: Sendable {
-    public let first: Tensor<Storage>
-    public let second: Tensor<Storage>
-
-    public init(first: Tensor<Storage>, second: Tensor<Storage>) {
-      self.first = first
-      self.second = second
-    }
-  }
-}
-
 public protocol EmbeddingBackend: StorageBackend {
   /// `[batch, length, width]` in the backend's precision. `table` and `positions` are of any type, `rows` is float32.
   func forward(
@@ -82,10 +53,4 @@ public protocol EmbeddingBackend: StorageBackend {
     _ op: TokenEmbedding, _ dy: Tensor<Storage>, _ tokens: TokenBatch, count: Int, scale: Float,
     adding addend: Tensor<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
-
-  /// One update in place of `rows` and `moments`; `step` counts from 1.
-  func update(
-    _ op: AdamW, rows: Tensor<Storage>, gradient: Tensor<Storage>, moments: AdamW.Moments<Storage>, step: Int,
-    learningRate: Float
-  ) throws(OperationError)
 }

@@ -82,20 +82,10 @@ public struct StableDiffusionModel: Sendable {
 
   public func noiseSchedule() throws(UserError) -> NoiseSchedule { try NoiseSchedule(shape.scheduler) }
 
-  /// Rows of the token table for the tokens of `phrase`, taken in turn until there are `count`: `[count, width]`.
-  ///
-  /// - Throws: `UserError(.usage)` if the phrase has no token.
-  public func tokenRows(_ phrase: String, count: Int) throws(UserError) -> HostTensor {
-    let tokens = try tokenizer().tokens(phrase)
-    guard !tokens.isEmpty else { throw UserError(.usage, "the initializer '\(phrase)' has no token: name a word") }
-    let width = shape.textEncoder.width
-    let table = try weights("text_encoder").take(
-      "text_model.embeddings.token_embedding.weight", [shape.textEncoder.vocabularySize, width])
-    let rows = (0..<count).flatMap { row in
-      let token = Int(tokens[row % tokens.count])
-      return table.values[token * width..<(token + 1) * width]
-    }
-    return HostTensor([count, width], rows)
+  /// The text encoder's token table, `[vocabulary, width]`.
+  public func tokenTable() throws(UserError) -> HostTensor {
+    try weights("text_encoder").take(
+      "text_model.embeddings.token_embedding.weight", [shape.textEncoder.vocabularySize, shape.textEncoder.width])
   }
 
   /// A component's weights.

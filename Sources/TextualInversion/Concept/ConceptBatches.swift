@@ -8,19 +8,13 @@ import Tensors
 public struct ConceptBatches: BatchSource {
   private let settings: TrainingSettings
   private let latents: LatentCache
-  /// The templates' token ids, 77 each.
-  private let prompts: [[Int32]]
+  private let prompts: TrainingPrompts
   private let trainSteps: Int
 
-  /// - Parameter encode: a prompt to its token ids.
-  public init(
-    settings: TrainingSettings, latents: LatentCache, schedule: NoiseSchedule, encode: (String) -> [Int32]
-  ) {
+  public init(settings: TrainingSettings, latents: LatentCache, schedule: NoiseSchedule, prompts: TrainingPrompts) {
     self.settings = settings
     self.latents = latents
-    prompts = (settings.templates ?? settings.kind.templates).map { template in
-      encode(settings.placeholder.expanded(in: PromptTemplates.filled(template, with: settings.placeholder.word)))
-    }
+    self.prompts = prompts
     trainSteps = schedule.steps
   }
 
@@ -42,14 +36,13 @@ public struct ConceptBatches: BatchSource {
         pictureIndex(turn * settings.batchSize + sample),
         mirrored: settings.flips && flip.integer(below: 2, at: sample) == 1,
         noise: Array(posteriorNoise[sample * size..<(sample + 1) * size]))
-      ids += prompts[prompt.integer(below: prompts.count, at: sample)]
+      ids += prompts.ids[prompt.integer(below: prompts.ids.count, at: sample)]
       timesteps.append(time.integer(below: trainSteps, at: sample))
     }
     return Batch(
       latents: HostTensor(shape, values),
       noise: HostTensor(shape, RandomStream.noise.generator(seed: seed, step: turn).normals(shape.count)),
-      timesteps: timesteps,
-      tokens: TokenBatch(ids: ids, batch: settings.batchSize, length: ids.count / settings.batchSize))
+      timesteps: timesteps, tokens: TokenBatch(ids: ids, batch: settings.batchSize, length: prompts.length))
   }
 
   /// The picture that draw number `draw` of the run shows: every picture once before any comes again.

@@ -19,10 +19,10 @@ public struct LatentCache: Sendable {
   /// - Parameters:
   ///   - pictures: squares of a side that the VAE can halve all the way down.
   ///   - withMirrored: whether mirrored pictures will be asked for.
-  ///   - progress: told how many pictures are done.
-  public init<B: Backend>(
+  ///   - progress: told how many pictures are done; the work ends where it returns false, and then there is no cache.
+  public init?<B: Backend>(
     _ pictures: [Picture], vae: AutoencoderKL<B>, backend: B, withMirrored: Bool,
-    progress: (Int) -> Void = { _ in }
+    progress: (Int) throws -> Bool = { _ in true }
   ) throws {
     func distribution(_ picture: Picture) throws -> LatentDistribution {
       let pixels = picture.tensor.reshaped([1, picture.height, picture.width, 3])
@@ -34,7 +34,7 @@ public struct LatentCache: Sendable {
     for picture in pictures {
       plain.append(try distribution(picture))
       if withMirrored { mirrored.append(try distribution(picture.flipped)) }
-      progress(plain.count)
+      guard try progress(plain.count) else { return nil }
     }
     guard let first = plain.first else { throw UserError(.noInput, "there is no picture to learn from") }
     shape = Shape(Array(first.mean.shape.dimensions.dropFirst()))

@@ -18,6 +18,13 @@ public struct Placeholder: Sendable, Hashable, Codable {
     self.vectors = vectors
   }
 
+  /// From a file, whose words are checked as any.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    try self.init(
+      container.decode(String.self, forKey: .word), vectors: container.decode(Int.self, forKey: .vectors))
+  }
+
   /// The tokens to add to the tokenizer, one a row.
   public var tokens: [String] { [word] + (1..<max(vectors, 1)).map { "\(word)_\($0)" } }
 

@@ -31,7 +31,7 @@ public final class ReplayRun<B: Backend> {
       backend: backend,
       textEncoder: model.textEncoder(on: backend, vocabulary: tokenizer.vocabularySize, differentiable: true),
       unet: model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: trace.optimizer,
-      state: TrainingState(rows: trace.initialRows, precision: backend.precision))
+      state: TrainingState(rows: trace.initialRows, optimizer: trace.optimizer, precision: backend.precision))
   }
 
   /// Runs every step.
@@ -52,7 +52,5 @@ public final class ReplayRun<B: Backend> {
   }
 
   /// The rows as the last step left them.
-  public func embedding() throws -> EmbeddingFile {
-    EmbeddingFile(word: placeholder, rows: try trainer.state().rows)
-  }
+  public func embedding() -> EmbeddingFile { EmbeddingFile(word: placeholder, rows: trainer.state.rows) }
 }

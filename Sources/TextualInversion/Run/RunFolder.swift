@@ -1,18 +1,16 @@
 import Foundation
 import ModelFiles
+import Synchronization
 import Tensors
 
-/// Where a run leaves what it makes, and under which names.
-public struct RunFolder: Sendable {
+/// A run's folder: the names of its files, and the right to work in it. A folder is one run's, and one process works on it
+/// at a time.
+public final class RunFolder: Sendable {
   public let url: URL
+  /// The run that was in the folder and is gone on with; nil for a new one.
+  public let earlier: EarlierRun?
 
-  /// Makes the folder.
-  ///
-  /// - Throws: `UserError(.cannotCreate)` where it can't be made or written to.
-  public init(_ url: URL) throws(UserError) {
-    self.url = url
-    try AtomicFile.makeFolder(url)
-  }
+  private let lock = Mutex<FolderLock?>(nil)
 
   /// The learned word, as other tools load it.
   public var embedding: URL { url.appendingPathComponent("learned_embeds.safetensors") }
@@ -22,4 +20,104 @@ public struct RunFolder: Sendable {
   public var metrics: URL { url.appendingPathComponent("metrics.csv") }
   /// The loss curve.
   public var lossCurve: URL { url.appendingPathComponent("loss.png") }
+  public var checkpoints: URL { url.appendingPathComponent("checkpoints") }
+
+  private init(_ url: URL, earlier: EarlierRun?) {
+    self.url = url
+    self.earlier = earlier
+  }
+
+  /// A folder for a new run. Nothing is made or taken before `begin`.
+  ///
+  /// - Parameter overwriting: whether a run that is there may be thrown away.
+  /// - Throws: `UserError(.cannotCreate)` where a run is there that may not.
+  public convenience init(new url: URL, overwriting: Bool = false) throws(UserError) {
+    self.init(url, earlier: nil)
+    if !overwriting { try refuseAnotherRun() }
+  }
+
+  /// The folder of an earlier run, to go on with it.
+  ///
+  /// - Parameter warn: told of a damaged checkpoint that was passed over.
+  /// - Throws: `UserError(.noInput)` where there is no run, `.badData` where nothing of it can be read, `.cannotCreate`
+  ///   where another process is at work on it.
+  public convenience init(resuming url: URL, warn: (String) -> Void = { _ in }) throws(UserError) {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue else {
+      throw UserError(.noInput, "there is no run to resume at \(url.path): no such folder")
+    }
+    let names = RunFolder(url, earlier: nil)
+    guard names.checkpointFiles().count > 0 || Self.exists(names.report) else {
+      throw UserError(.noInput, "there is no run to resume at \(url.path): it holds no checkpoint and no training.json")
+    }
+    try AtomicFile.makeFolder(url)
+    let lock = try FolderLock(url)
+    self.init(url, earlier: try EarlierRun(names, warn: warn))
+    self.lock.withLock { $0 = lock }
+  }
+
+  /// Makes the folder where it is missing, takes it, and writes the report of a run that begins in it: from then on the run can
+  /// be gone on with. Nothing is written where an earlier run's report stands.
+  ///
+  /// - Returns: whether the folder was new or empty, so that `abandon` leaves it as it was.
+  /// - Throws: `UserError(.cannotCreate)` where that can't be, or another process is at work in it.
+  func begin(_ report: TrainingReport) throws(UserError) -> Bool {
+    guard earlier == nil else { return false }
+    try AtomicFile.makeFolder(url)
+    let taken = try FolderLock(url)
+    lock.withLock { $0 = taken }
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
+    guard names.allSatisfy({ $0 == FolderLock.fileName }) else { return false }
+    try report.write(to: self.report)
+    return true
+  }
+
+  /// Throws away what an earlier run left.
+  func clear() throws(UserError) {
+    for file in [report, embedding, metrics, lossCurve] + checkpointFiles().map(\.url) {
+      guard unlink(file.path) == 0 || errno == ENOENT else {
+        throw UserError(.cannotCreate, "\(file.path): can't be removed (\(String(cString: strerror(errno))))")
+      }
+    }
+  }
+
+  /// Leaves no trace of a run that did not come to its first file.
+  func abandon() {
+    lock.withLock { $0 = nil }
+    unlink(report.path)
+    unlink(url.appendingPathComponent(FolderLock.fileName).path)
+    rmdir(url.path)
+  }
+
+  private func refuseAnotherRun() throws(UserError) {
+    guard Self.exists(embedding) || !checkpointFiles().isEmpty else { return }
+    throw UserError(
+      .cannotCreate,
+      "\(url.path): holds a run already; go on with it by --resume, choose another folder, or --overwrite it")
+  }
+
+  private static func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
+}
+
+extension RunFolder {
+  private static let checkpointPrefix = "step-"
+  private static let checkpointSuffix = ".safetensors"
+
+  /// Where the checkpoint of a step goes.
+  func checkpointFile(step: Int) -> URL {
+    let number = String(step)
+    let padded = String(repeating: "0", count: max(0, 8 - number.count)) + number
+    return checkpoints.appendingPathComponent(Self.checkpointPrefix + padded + Self.checkpointSuffix)
+  }
+
+  /// The checkpoints that are there, the earliest first.
+  func checkpointFiles() -> [(step: Int, url: URL)] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: checkpoints.path)) ?? []
+    return names.compactMap { name -> (step: Int, url: URL)? in
+      guard name.hasPrefix(Self.checkpointPrefix), name.hasSuffix(Self.checkpointSuffix),
+        let step = Int(name.dropFirst(Self.checkpointPrefix.count).dropLast(Self.checkpointSuffix.count))
+      else { return nil }
+      return (step, checkpoints.appendingPathComponent(name))
+    }.sorted { $0.step < $1.step }
+  }
 }

@@ -2,36 +2,81 @@ import Foundation
 import ModelFiles
 import Tensors
 
-/// `training.json`: what a run was and what came of it.
+/// `training.json`: what a run was asked for and what came of it. It is written before the first step, and going on with a run
+/// reads it again.
 public struct TrainingReport: Sendable, Codable {
-  public var version = 1
+  /// Where a run stands.
+  public enum State: String, Sendable, Codable { case running, finished, stopped, failed }
+
+  public var version = 2
   public var settings: TrainingSettings
   /// The prompts' templates as they were used.
   public var templates: [String]
   /// The model as it was named.
   public var model: String
-  public var fingerprint: Fingerprint
+  /// The pictures' folder as it was named; absent in version 1, as is what follows it up to the fingerprint.
+  public var pictures: String?
+  /// The device as it was named.
+  public var deviceChoice: String?
+  public var checkpointEvery: Int?
+  public var keepCheckpoints: Int?
+  public var state: State?
+  /// What ended a run that failed.
+  public var error: String?
+  /// What was said to differ from what a person may expect.
+  public var warnings: [String]?
+  /// Absent until model and pictures have been read.
+  public var fingerprint: Fingerprint?
   /// What computed it.
-  public var device: String
+  public var device: String?
   /// Pictures that were passed over, with the reason.
-  public var skippedPictures: [String]
+  public var skippedPictures: [String] = []
   /// Steps done so far, and the mean loss of the last tenth of them.
   public var stepsDone = 0
   public var finalLoss: Double?
   /// Most device memory used at a time, in bytes.
   public var peakBytes = 0
-  /// Wall-clock time of this program's part of the run.
+  /// Wall-clock time, without that between a stop and going on.
   public var seconds = 0.0
 
+  /// - Parameter earlier: the report of the run that is gone on with, whose results stand until there are newer ones.
   public init(
-    settings: TrainingSettings, model: String, fingerprint: Fingerprint, device: String, skippedPictures: [String]
+    settings: TrainingSettings, source: RunSource, checkpoints: CheckpointPolicy,
+    goingOnWith earlier: TrainingReport? = nil
   ) {
+    if let earlier {
+      fingerprint = earlier.fingerprint
+      device = earlier.device
+      stepsDone = earlier.stepsDone
+      finalLoss = earlier.finalLoss
+      peakBytes = earlier.peakBytes
+      seconds = earlier.seconds
+    }
     self.settings = settings
-    self.model = model
-    self.fingerprint = fingerprint
-    self.device = device
-    self.skippedPictures = skippedPictures
     templates = settings.templates ?? settings.kind.templates
+    model = source.model
+    pictures = source.pictures
+    deviceChoice = source.device
+    checkpointEvery = checkpoints.every
+    keepCheckpoints = checkpoints.keep
+    state = .running
+  }
+
+  /// Reads a run's report.
+  ///
+  /// - Throws: `UserError(.noInput)` where there is none, `.badData` where it is none.
+  public init(_ file: URL) throws(UserError) {
+    let data = try Data(contentsOfInput: file, limit: 64 << 20)
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    do {
+      self = try decoder.decode(TrainingReport.self, from: data)
+      try settings.validate()
+    } catch let error as UserError {
+      throw UserError(.badData, "\(file.path): \(error.message)")
+    } catch {
+      throw UserError(.badData, "\(file.path): is no report of a run")
+    }
   }
 
   public func write(to url: URL) throws(UserError) {
@@ -43,5 +88,37 @@ public struct TrainingReport: Sendable, Codable {
       throw UserError(.badData, "the report can't be written as JSON: \(error)")
     }
     try AtomicFile.write(data, to: url)
+  }
+}
+
+/// Where a run's parts come from, as a person named them: what going on with the run looks up again.
+public struct RunSource: Sendable, Hashable {
+  public var model: String
+  public var pictures: String
+  public var device: String?
+
+  public init(model: String, pictures: String, device: String? = nil) {
+    self.model = model
+    self.pictures = pictures
+    self.device = device
+  }
+}
+
+/// When a run writes its state, and how much of it stays.
+public struct CheckpointPolicy: Sendable, Hashable {
+  /// Steps from one checkpoint to the next; nil for one at the end alone.
+  public var every: Int?
+  /// How many of the newest are kept.
+  public var keep: Int
+
+  public init(every: Int? = 500, keep: Int = 3) {
+    self.every = every
+    self.keep = keep
+  }
+
+  /// Throws `UserError(.usage)` for a number out of range.
+  public func validate() throws(UserError) {
+    if let every, every < 1 { throw UserError(.usage, "--checkpoint-every must be at least 1, not \(every)") }
+    guard keep >= 1 else { throw UserError(.usage, "--keep-checkpoints must be at least 1, not \(keep)") }
   }
 }

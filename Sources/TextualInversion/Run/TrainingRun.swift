@@ -4,146 +4,185 @@ import Operators
 import StableDiffusion
 import Tensors
 
-/// A word's training from pictures to file: loads what is needed, when it is needed, and leaves a `RunFolder` behind.
+/// A word's training from pictures to file: checks what was asked for, loads what is needed when it is needed, and leaves a
+/// `RunFolder` behind.
 public final class TrainingRun<B: Backend> {
-  /// How a run came to its end.
+  /// How a run that did not fail came to its end.
   public enum Outcome: Sendable { case finished, stopped }
 
   public let settings: TrainingSettings
   public let folder: RunFolder
   /// The concept's pictures as they were brought to squares.
   public let concept: Concept
-  /// What the run computes on.
-  public let backend: B
   /// The step that the run starts after: 0, or that of the checkpoint it goes on from.
-  public let firstStep: Int
-
+  public var firstStep: Int { context.firstStep }
   /// The width of a row.
-  public let width: Int
+  public var width: Int { context.state.rows.shape.channels }
 
-  private let trainer: Trainer<B>
-  private let batches: ConceptBatches
-  private let fingerprint: Fingerprint
-  private let metrics: MetricsFile
-  private var report: TrainingReport
+  private let modelFolder: ModelFolder
+  private let model: StableDiffusionModel
+  private let vocabulary: Int
+  private let prompts: TrainingPrompts
+  private let optimizer: any Optimizer
+  private let checkpoints: CheckpointPolicy
+  private let largestRowNorm: Float
+  private let makeBackend: (ElementType) throws -> B
+  private let context: RunContext
+  private let report: ReportObserver
+  /// What was noticed before anybody could be told.
+  private var warnings: [String] = []
 
-  /// Sets the run up: reads the pictures, caches their latents, drops the VAE and loads what trains.
+  /// A row this many times longer than a word of the vocabulary has diverged. Plain training makes rows some fifty times
+  /// longer.
+  private static var divergence: Float { 1000 }
+
+  /// Sets the run up: checks everything that can be checked before work begins, takes the folder and writes the report.
   ///
   /// - Parameters:
-  ///   - model: where the model comes from.
   ///   - pictures: the folder of the concept's pictures.
-  ///   - output: where the results go; made if it is not there.
-  ///   - earlier: the folder of the run to go on with, and its newest checkpoint.
+  ///   - folder: where the results go, or the folder of the run to go on with.
+  ///   - optimizer: the rule of update; the settings' own unless another is given.
+  ///   - source: how model, pictures and device were named, for going on with the run later.
   ///   - makeBackend: a backend that stores activations and weights as asked; the VAE is always run in float32.
-  ///   - notice: told what a person should know, a line each.
-  /// - Throws: `UserError` for what the user can mend, `OperationError` if the device fails.
+  /// - Throws: `UserError` for what the user can mend.
   public init(
-    model: ModelFolder, pictures: URL, settings: TrainingSettings, output: URL,
-    resuming earlier: (folder: URL, checkpoint: Checkpoint)? = nil,
-    makeBackend: (ElementType) throws -> B, notice: (String) -> Void = { _ in }
+    model modelFolder: ModelFolder, pictures: URL, settings: TrainingSettings, folder: RunFolder,
+    optimizer: (any Optimizer)? = nil, checkpoints: CheckpointPolicy = CheckpointPolicy(), source: RunSource? = nil,
+    makeBackend: @escaping (ElementType) throws -> B
   ) throws {
     try settings.validate()
+    try checkpoints.validate()
     self.settings = settings
-    let modelFiles = try StableDiffusionModel(model)
-    let plainTokenizer = try modelFiles.tokenizer()
-    let tokenizer = try plainTokenizer.adding(settings.placeholder.tokens)
-    let schedule = try modelFiles.noiseSchedule()
-    let concept = try Concept(folder: pictures, resolution: settings.resolution, fitting: settings.fitting)
-    self.concept = concept
-    for file in concept.skipped { notice("passed over \(file)") }
-    fingerprint = Fingerprint(
-      model: try model.sha256(), pictures: try Self.hashes(concept.files))
-    if let checkpoint = earlier?.checkpoint, checkpoint.fingerprint != fingerprint {
-      throw UserError(
-        .badData,
-        "the run can't be gone on with: its \(checkpoint.fingerprint.model == fingerprint.model ? "pictures" : "model") "
-          + "changed since the checkpoint was written")
-    }
-    let initialRows = try modelFiles.tokenRows(settings.initializer, count: settings.placeholder.vectors)
-    folder = try RunFolder(output)
+    self.folder = folder
+    self.modelFolder = modelFolder
+    self.checkpoints = checkpoints
+    self.makeBackend = makeBackend
+    self.optimizer = optimizer ?? settings.optimizer
+    report = ReportObserver(
+      TrainingReport(
+        settings: settings, source: source ?? RunSource(model: modelFolder.url.path, pictures: pictures.path),
+        checkpoints: checkpoints, goingOnWith: folder.earlier?.report))
+    var warnings: [String] = []
+    if let earlier = folder.earlier { warnings += try earlier.check(settings, self.optimizer) }
 
-    notice("Encoding \(concept.pictures.count) pictures ...")
-    let latents = try {
-      let float32 = try makeBackend(.float32)
-      return try LatentCache(
-        concept.pictures, vae: modelFiles.autoencoder(on: float32), backend: float32, withMirrored: settings.flips)
-    }()
-    batches = ConceptBatches(settings: settings, latents: latents, schedule: schedule) { prompt in
-      let encoded = tokenizer.encode(prompt)
-      if let cut = encoded.truncated { notice("a prompt is longer than 77 tokens; this is left out: '\(cut)'") }
-      return encoded.ids
+    // A new run is one that can be gone on with from here on, whatever ends it.
+    let isFresh = try folder.begin(report.report)
+    do {
+      model = try StableDiffusionModel(modelFolder)
+      let plainTokenizer = try model.tokenizer()
+      vocabulary = plainTokenizer.vocabularySize
+      let tokenizer = try plainTokenizer.adding(settings.placeholder.tokens)
+      prompts = try TrainingPrompts(
+        settings, tokenizer: tokenizer, vocabulary: vocabulary, length: model.shape.textEncoder.positions,
+        warn: { warnings.append($0) })
+      let initial = try InitialRows(
+        settings.initializer, vectors: settings.placeholder.vectors, tokenizer: plainTokenizer, model: model)
+      if initial.tokens > settings.placeholder.vectors, folder.earlier?.checkpoint == nil {
+        warnings.append(
+          "the initializer '\(settings.initializer)' is \(initial.tokens) tokens, of which only the first "
+            + "\(settings.placeholder.vectors) are used: one a vector (--vectors)")
+      }
+      largestRowNorm = Self.divergence * max(initial.vocabularyNorm, initial.rows.rowNorms.max() ?? 0)
+      concept = try Concept(folder: pictures, resolution: settings.resolution, fitting: settings.fitting)
+      warnings += concept.skipped.map { "passed over \($0)" }
+      report.report.skippedPictures = concept.skipped
+      let state =
+        folder.earlier?.checkpoint?.state
+        ?? TrainingState(rows: initial.rows, optimizer: self.optimizer, precision: settings.precision)
+      guard state.rows.shape == initial.rows.shape else {
+        throw UserError(
+          .badData, "the checkpoint's rows are \(state.rows.shape), this model's \(initial.rows.shape): another model")
+      }
+      context = RunContext(settings: settings, folder: folder, state: state, optimizer: self.optimizer.name)
+      if let earlier = folder.earlier?.checkpoint?.fingerprint {
+        let fingerprint = try Self.fingerprint(modelFolder, concept)
+        let changes = fingerprint.changes(since: earlier)
+        guard changes.isEmpty else {
+          throw UserError(.badData, "the run can't be gone on with: \(changes.joined(separator: ", "))")
+        }
+        context.fingerprint = fingerprint
+      }
+    } catch {
+      if isFresh { folder.abandon() }
+      throw error
     }
-
-    notice("Loading the text encoder and the UNet ...")
-    let backend = try makeBackend(settings.precision)
-    let state = earlier?.checkpoint.state ?? TrainingState(rows: initialRows, precision: settings.precision)
-    trainer = try Trainer(
-      backend: backend,
-      textEncoder: modelFiles.textEncoder(
-        on: backend, vocabulary: plainTokenizer.vocabularySize, differentiable: true),
-      unet: modelFiles.unet(on: backend, differentiable: true), schedule: schedule, optimizer: settings.optimizer,
-      state: state)
-    self.backend = backend
-    width = state.rows.shape.channels
-    firstStep = state.step
-    metrics = try MetricsFile(
-      folder.metrics, after: state.step, from: earlier.map { $0.folder.appendingPathComponent("metrics.csv") })
-    report = TrainingReport(
-      settings: settings, model: model.url.path, fingerprint: fingerprint, device: backend.name,
-      skippedPictures: concept.skipped)
+    self.warnings = warnings
+    if folder.earlier == nil { try folder.clear() }
+    try report.report.write(to: folder.report)
   }
 
-  /// Trains to the last step, or until `shouldStop` says so; either way leaves a checkpoint, the embedding and the report.
+  /// Trains to the last step, or until an observer asks to stop. However it ends, checkpoint, word, metrics and report of
+  /// the last step that succeeded are left behind.
   ///
-  /// - Parameters:
-  ///   - checkpointEvery: steps from one checkpoint to the next; nil for one at the end alone.
-  ///   - observe: told each step once it is done.
-  public func run(
-    checkpointEvery: Int? = nil, observe: (StepResult) throws -> Void = { _ in }, shouldStop: () -> Bool = { false }
-  ) throws -> Outcome {
-    let start = ContinuousClock.now
-    try report.write(to: folder.report)
-    var step = firstStep
-    while step < settings.steps, !shouldStop() {
+  /// - Parameter observers: told every event, after those that keep the run's files.
+  /// - Throws: what ended the run, if it failed.
+  public func run(_ observers: [any RunObserver] = []) throws -> Outcome {
+    context.observers =
+      [MetricsObserver(folder, after: firstStep), CheckpointObserver(checkpoints, after: firstStep), report] + observers
+    let outcome: Outcome
+    do {
+      for warning in warnings { try context.emit(.warned(warning)) }
+      if firstStep < settings.steps { try train() }
+      outcome = context.state.step < settings.steps ? .stopped : .finished
+    } catch {
+      // The first error is the one that tells; what saving meets with afterwards is most often its consequence.
+      try? context.emit(.ended(.failed(error)))
+      throw error
+    }
+    try context.emit(.ended(outcome == .finished ? .finished : .stopped))
+    return outcome
+  }
+
+  /// Trains with a closure that is told every event.
+  public func run(_ observe: @escaping (RunEvent, RunContext) throws -> Void) throws -> Outcome {
+    try run([ClosureObserver(observe)])
+  }
+
+  /// Steps done so far, an earlier part of the run included.
+  public var stepsDone: Int { context.state.step }
+  /// Most device memory used at a time, in bytes.
+  public var peakBytes: Int { context.peakBytes }
+
+  /// The rows as they are now.
+  public var embedding: EmbeddingFile { context.embedding }
+
+  /// Encodes the pictures, drops the VAE, loads what trains, and takes step after step.
+  private func train() throws {
+    if context.fingerprint == nil { context.fingerprint = try Self.fingerprint(modelFolder, concept) }
+    let schedule = try model.noiseSchedule()
+    guard let latents = try encodedPictures() else { return }
+    let batches = ConceptBatches(settings: settings, latents: latents, schedule: schedule, prompts: prompts)
+
+    let backend = try makeBackend(settings.precision)
+    defer { context.peakBytes = backend.memory.peakBytes }
+    let trainer = Trainer(
+      backend: backend, textEncoder: try model.textEncoder(on: backend, vocabulary: vocabulary, differentiable: true),
+      unet: try model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: optimizer,
+      state: context.state, largestRowNorm: largestRowNorm)
+    try context.emit(.started(device: backend.name))
+    while context.state.step < settings.steps, !context.isStopRequested {
+      let step = context.state.step
       let result = try trainer.step(
         (0..<settings.accumulation).map { try batches.batch(step: step, microBatch: $0) },
         learningRate: settings.learningRate(at: step))
-      step += 1
-      try metrics.append(result)
-      try observe(result)
-      if let checkpointEvery, step % checkpointEvery == 0, step < settings.steps { try checkpoint() }
+      context.state = trainer.state
+      try context.emit(.stepped(result))
     }
-    try checkpoint()
-    try finish(step: step, seconds: start.secondsToNow)
-    return step < settings.steps ? .stopped : .finished
   }
 
-  /// The rows as they are now.
-  public func embedding() throws -> EmbeddingFile {
-    EmbeddingFile(word: settings.placeholder.word, rows: try trainer.state().rows)
-  }
-
-  private func checkpoint() throws {
-    try Checkpoint(state: trainer.state(), settings: settings, fingerprint: fingerprint).write(in: folder.url)
-  }
-
-  private func finish(step: Int, seconds: Double) throws {
-    try embedding().write(to: folder.embedding)
-    let losses = MetricsFile.read(folder.metrics).map(\.loss)
-    if !losses.isEmpty {
-      let last = losses.suffix(max(1, losses.count / 10))
-      report.finalLoss = last.reduce(0, +) / Double(last.count)
-      try AtomicFile.write(LossCurve.png(losses, title: "loss of \(settings.placeholder.word)"), to: folder.lossCurve)
+  /// The pictures' latents; nil where an observer asked to stop.
+  private func encodedPictures() throws -> LatentCache? {
+    let backend = try makeBackend(.float32)
+    let vae = try model.autoencoder(on: backend)
+    return try LatentCache(concept.pictures, vae: vae, backend: backend, withMirrored: settings.flips) { done in
+      try context.emit(.encoded(pictures: done, of: concept.pictures.count))
+      return !context.isStopRequested
     }
-    report.stepsDone = step
-    report.seconds = seconds
-    report.peakBytes = backend.memory.peakBytes
-    try report.write(to: folder.report)
   }
 
-  private static func hashes(_ files: [URL]) throws(UserError) -> [String: String] {
-    var hashes: [String: String] = [:]
-    for file in files { hashes[file.lastPathComponent] = try FileHash.sha256(of: file) }
-    return hashes
+  private static func fingerprint(_ model: ModelFolder, _ concept: Concept) throws(UserError) -> Fingerprint {
+    var pictures: [String: String] = [:]
+    for file in concept.files { pictures[file.lastPathComponent] = try FileHash.sha256(of: file) }
+    return Fingerprint(model: try model.sha256(), pictures: pictures)
   }
 }

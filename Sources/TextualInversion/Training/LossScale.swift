@@ -17,6 +17,18 @@ public struct LossScale: Sendable, Hashable, Codable {
     value = adapts ? 0x1p16 : 1
   }
 
+  /// From a checkpoint, whose numbers are checked.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    value = try container.decode(Float.self, forKey: .value)
+    goodSteps = try container.decode(Int.self, forKey: .goodSteps)
+    adapts = try container.decode(Bool.self, forKey: .adapts)
+    guard (Self.smallest...Self.largest).contains(value), (0..<Self.growthInterval).contains(goodSteps) else {
+      throw DecodingError.dataCorruptedError(
+        forKey: .value, in: container, debugDescription: "the loss scale is \(value) after \(goodSteps) good steps")
+    }
+  }
+
   /// Notes a step whose gradient was finite.
   public mutating func succeeded() {
     guard adapts else { return }

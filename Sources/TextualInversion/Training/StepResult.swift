@@ -20,10 +20,7 @@ public struct StepResult: Sendable {
 
   /// The mean Euclidean norm of a row.
   public var rowNorm: Float {
-    let width = rows.shape.channels
-    let norms = stride(from: 0, to: rows.values.count, by: width).map { start in
-      rows.values[start..<start + width].reduce(0) { $0 + $1 * $1 }.squareRoot()
-    }
+    let norms = rows.rowNorms
     return norms.reduce(0, +) / Float(max(1, norms.count))
   }
 }

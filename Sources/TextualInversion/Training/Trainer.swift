@@ -10,89 +10,87 @@ public final class Trainer<B: Backend> {
   private let textEncoder: TextEncoder<B>
   private let unet: UNet<B>
   private let schedule: NoiseSchedule
-  private let optimizer: AdamW
+  private let optimizer: any Optimizer
+  private let largestRowNorm: Float
 
-  private let rows: Tensor<B.Storage>
-  private let moments: AdamW.Moments<B.Storage>
-  private var stepsDone: Int
-  private var lossScale: LossScale
+  /// Where training stands: the state after the last step that succeeded. Setting it starts the next step from there.
+  public var state: TrainingState
 
-  /// - Parameter state: where training starts or goes on.
+  /// - Parameters:
+  ///   - state: where training starts or goes on.
+  ///   - largestRowNorm: a row longer than this has diverged, and the step that made it fails.
   public init(
-    backend: B, textEncoder: TextEncoder<B>, unet: UNet<B>, schedule: NoiseSchedule, optimizer: AdamW,
-    state: TrainingState
-  ) throws(OperationError) {
+    backend: B, textEncoder: TextEncoder<B>, unet: UNet<B>, schedule: NoiseSchedule, optimizer: any Optimizer,
+    state: TrainingState, largestRowNorm: Float = .greatestFiniteMagnitude
+  ) {
     self.backend = backend
     self.textEncoder = textEncoder
     self.unet = unet
     self.schedule = schedule
     self.optimizer = optimizer
-    rows = try backend.upload(state.rows, as: .float32)
-    moments = AdamW.Moments(
-      first: try backend.upload(state.firstMoment, as: .float32),
-      second: try backend.upload(state.secondMoment, as: .float32))
-    stepsDone = state.step
-    lossScale = state.lossScale
-  }
-
-  /// All that a checkpoint needs.
-  public func state() throws(OperationError) -> TrainingState {
-    TrainingState(
-      rows: try backend.download(rows), firstMoment: try backend.download(moments.first),
-      secondMoment: try backend.download(moments.second), step: stepsDone, lossScale: lossScale)
+    self.state = state
+    self.largestRowNorm = largestRowNorm
   }
 
   /// One optimizer step over the mean gradient of `batches`.
   ///
   /// Where 16-bit gradients overflow, the same batches are run again at half the loss scale.
-  /// - Parameter phase: told each time a phase's work has been queued; a benchmark waits there and reads its clock.
-  /// - Throws: `UserError` if the loss is no longer a number, `OperationError` if the device fails.
-  public func step(
-    _ batches: [Batch], learningRate: Float, phase: (TrainingPhase) throws(OperationError) -> Void = { _ in }
-  ) throws -> StepResult {
+  /// - Throws: `UserError(.badData)` if loss, gradient or rows are no longer numbers, `OperationError` if the device
+  ///   fails; `state` is then that of the step before.
+  public func step(_ batches: [Batch], learningRate: Float) throws -> StepResult {
     let start = ContinuousClock.now
-    while true {
-      let (losses, gradient) = try accumulate(batches, phase: phase)
-      let hostGradient = try backend.download(gradient)
-      let loss = try losses.reduce(0) { try $0 + backend.download($1).values[0] } / Float(losses.count)
-      guard hostGradient.values.allSatisfy(\.isFinite), loss.isFinite else {
-        if lossScale.overflowed() { continue }
+    var next = state
+    next.step += 1
+    let rows = try backend.upload(state.rows, as: .float32)
+    var (loss, gradient) = try lossAndGradient(batches, rows: rows, scale: next.lossScale.value)
+    while !loss.isFinite || !gradient.isFinite {
+      guard next.lossScale.overflowed() else {
         throw UserError(
           .badData,
-          "the loss or its gradient is no longer a number at step \(stepsDone + 1): try a lower learning rate, "
+          "the loss or its gradient is no longer a number at step \(next.step): try a lower learning rate, "
             + "or --precision f32")
       }
-      let usedScale = lossScale.value
-      lossScale.succeeded()
-      stepsDone += 1
-      try backend.update(
-        optimizer, rows: rows, gradient: gradient, moments: moments, step: stepsDone, learningRate: learningRate)
-      try phase(.update)
-      return StepResult(
-        step: stepsDone, loss: loss, learningRate: learningRate, gradient: hostGradient,
-        rows: try backend.download(rows), lossScale: usedScale, seconds: start.secondsToNow)
+      (loss, gradient) = try lossAndGradient(batches, rows: rows, scale: next.lossScale.value)
     }
+    let usedScale = next.lossScale.value
+    next.lossScale.succeeded()
+    optimizer.update(
+      &next.rows, gradient: gradient, state: &next.optimizer, step: next.step, learningRate: learningRate)
+    // Written so that a norm that is no number fails too.
+    if let norm = next.rows.rowNorms.first(where: { !($0 <= largestRowNorm) }) {
+      throw UserError(
+        .badData,
+        "training diverges: after step \(next.step) a row's norm is \(norm), far beyond any word's; "
+          + "try a lower learning rate")
+    }
+    state = next
+    return StepResult(
+      step: next.step, loss: loss, learningRate: learningRate, gradient: gradient, rows: next.rows,
+      lossScale: usedScale, seconds: start.secondsToNow)
   }
 
-  /// The losses of the micro-batches and the mean gradient of the rows, unscaled.
-  private func accumulate(
-    _ batches: [Batch], phase: (TrainingPhase) throws(OperationError) -> Void
-  ) throws(OperationError) -> (losses: [Tensor<B.Storage>], gradient: Tensor<B.Storage>) {
+  /// The mean loss of the micro-batches and the mean gradient of the rows, unscaled.
+  private func lossAndGradient(
+    _ batches: [Batch], rows: Tensor<B.Storage>, scale: Float
+  ) throws(OperationError) -> (loss: Float, gradient: HostTensor) {
     var losses: [Tensor<B.Storage>] = []
     var sum: Tensor<B.Storage>?
     for batch in batches {
-      let (loss, gradient) = try forwardAndBackward(batch, share: 1 / Float(batches.count), addingTo: sum, phase: phase)
+      let (loss, gradient) = try forwardAndBackward(
+        batch, rows: rows, scale: scale, share: 1 / Float(batches.count), addingTo: sum)
       losses.append(loss)
       sum = gradient
     }
-    guard let gradient = sum else { throw OperationError(.invalidShape, "Trainer.step", "a step needs a batch") }
-    return (losses, gradient)
+    guard let sum else { throw OperationError(.invalidShape, "Trainer.step", "a step needs a batch") }
+    let gradient = try backend.download(sum)
+    var loss: Float = 0
+    for tensor in losses { loss += try backend.download(tensor).values[0] }
+    return (loss / Float(losses.count), gradient)
   }
 
   /// From a batch to its share of the rows' gradient, the whole way there and back.
   private func forwardAndBackward(
-    _ batch: Batch, share: Float, addingTo sum: Tensor<B.Storage>?,
-    phase: (TrainingPhase) throws(OperationError) -> Void
+    _ batch: Batch, rows: Tensor<B.Storage>, scale: Float, share: Float, addingTo sum: Tensor<B.Storage>?
   ) throws(OperationError) -> (loss: Tensor<B.Storage>, gradient: Tensor<B.Storage>) {
     let latents = try backend.upload(batch.latents, as: .float32)
     let noise = try backend.upload(batch.noise, as: .float32)
@@ -104,38 +102,34 @@ public final class Trainer<B: Backend> {
       case .velocity:
         try backend.forward(schedule.velocityWeights(timesteps: batch.timesteps), noise, latents, as: .float32)
       }
-    try phase(.batch)
 
     let (context, textSaved) = try textEncoder.forward(batch.tokens, rows: rows)
-    try phase(.textForward)
     let (prediction, unetSaved) = try unet.forward(noisy, timesteps: batch.timesteps.map(Float.init), context: context)
-    try phase(.unetForward)
 
     let error = MeanSquaredError()
     let loss = try backend.forward(error, prediction: prediction, target: target)
-    let dPrediction = try backend.backwardInput(
-      error, prediction: prediction, target: target, scale: lossScale.value * share)
-    try phase(.loss)
+    let dPrediction = try backend.backwardInput(error, prediction: prediction, target: target, scale: scale * share)
 
     let dContext = try unet.backward(dPrediction, consume unetSaved)
-    try phase(.unetBackward)
     let dEmbedded = try textEncoder.backward(dContext, consume textSaved)
     let gradient = try backend.backwardRows(
-      textEncoder.embedding, dEmbedded, batch.tokens, count: rows.shape[0], scale: 1 / lossScale.value, adding: sum)
-    try phase(.textBackward)
+      textEncoder.embedding, dEmbedded, batch.tokens, count: rows.shape[0], scale: 1 / scale, adding: sum)
     return (loss, gradient)
   }
 }
 
-/// The parts of a training step, in their order.
-public enum TrainingPhase: String, Sendable, CaseIterable {
-  case batch
-  case textForward = "text_forward"
-  case unetForward = "unet_forward"
-  case loss
-  case unetBackward = "unet_backward"
-  case textBackward = "text_backward"
-  case update
+extension HostTensor {
+  /// Whether every element is a number.
+  var isFinite: Bool { values.allSatisfy(\.isFinite) }
+
+  /// The Euclidean norm of every row.
+  var rowNorms: [Float] {
+    let width = shape.channels
+    guard width > 0 else { return [] }
+    return stride(from: 0, to: values.count, by: width).map { start in
+      values[start..<start + width].reduce(0) { $0 + $1 * $1 }.squareRoot()
+    }
+  }
 }
 
 extension ContinuousClock.Instant {

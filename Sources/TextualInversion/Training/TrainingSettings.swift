@@ -1,4 +1,4 @@
-import Operators
+import Foundation
 import Tensors
 
 /// Everything that decides a run's numbers, beside the model and the pictures themselves; kept in `training.json` and in every
@@ -36,15 +36,24 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     self.precision = precision
   }
 
+  /// The most steps a run can have: a draw is named by the number of its micro-batch in 32 bits.
+  public static let mostSteps = Int(UInt32.max)
+
   /// Throws `UserError(.usage)` naming the first setting that is out of range.
   public func validate() throws(UserError) {
     func require(_ condition: Bool, _ message: String) throws(UserError) {
       if !condition { throw UserError(.usage, message) }
     }
-    try require(steps >= 1, "--steps must be at least 1, not \(steps)")
+    try require(
+      (1...Self.mostSteps).contains(steps), "--steps must be between 1 and \(Self.mostSteps), not \(steps)")
     try require((1...256).contains(batchSize), "--batch-size must be between 1 and 256, not \(batchSize)")
     try require((1...1024).contains(accumulation), "--accumulate must be between 1 and 1024, not \(accumulation)")
-    try require(learningRate.isFinite && learningRate > 0, "--learning-rate must be above 0, not \(learningRate)")
+    try require(
+      steps <= Self.mostSteps / accumulation,
+      "--steps \(steps) of --accumulate \(accumulation) are more than \(Self.mostSteps) batches")
+    try require(
+      learningRate > 0 && learningRate <= 10, "--learning-rate must be above 0 and at most 10, not \(learningRate)")
+    try optimizer.validate()
     try require(
       (0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
     try require(
@@ -52,6 +61,36 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       "--resolution must be a multiple of 8 between 16 and 2048, not \(resolution)")
     try require(
       !initializer.allSatisfy(\.isWhitespace), "--initializer must name a word to start from, such as 'toy'")
+  }
+
+  /// What differs from `other`, a phrase each: "batch_size (2, not 4)", other's value first.
+  func differences(from other: TrainingSettings) -> [String] {
+    let (old, new) = (other.flattened, flattened)
+    return Set(old.keys).union(new.keys).sorted().compactMap { name in
+      let (old, new) = (old[name] ?? "none", new[name] ?? "none")
+      return old == new ? nil : "\(name) (\(old), not \(new))"
+    }
+  }
+
+  /// The settings by their names in `training.json`, as text.
+  private var flattened: [String: String] {
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    guard let data = try? encoder.encode(self),
+      let object = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
+    else { return [:] }
+    var result: [String: String] = [:]
+    func add(_ object: [String: Any], under prefix: String) {
+      for (key, value) in object {
+        if let inner = value as? [String: Any] {
+          add(inner, under: prefix + key + ".")
+        } else {
+          result[prefix + key] = "\(value)"
+        }
+      }
+    }
+    add(object, under: "")
+    return result
   }
 
   /// The rate at step `step`, from 0.

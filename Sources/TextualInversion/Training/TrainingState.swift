@@ -4,26 +4,21 @@ import Tensors
 public struct TrainingState: Sendable, Equatable {
   /// The rows in training, `[n, width]`.
   public var rows: HostTensor
-  /// AdamW's moments, of the same shape.
-  public var firstMoment: HostTensor
-  public var secondMoment: HostTensor
+  /// What the rule of update remembers.
+  public var optimizer: OptimizerState
   /// Optimizer steps taken.
   public var step: Int
   public var lossScale: LossScale
 
   /// The state before the first step.
-  public init(rows: HostTensor, precision: ElementType) {
+  public init(rows: HostTensor, optimizer: some Optimizer, precision: ElementType) {
     self.init(
-      rows: rows, firstMoment: HostTensor(repeating: 0, rows.shape), secondMoment: HostTensor(repeating: 0, rows.shape),
-      step: 0, lossScale: LossScale(for: precision))
+      rows: rows, optimizer: optimizer.initialState(for: rows), step: 0, lossScale: LossScale(for: precision))
   }
 
-  public init(
-    rows: HostTensor, firstMoment: HostTensor, secondMoment: HostTensor, step: Int, lossScale: LossScale
-  ) {
+  public init(rows: HostTensor, optimizer: OptimizerState, step: Int, lossScale: LossScale) {
     self.rows = rows
-    self.firstMoment = firstMoment
-    self.secondMoment = secondMoment
+    self.optimizer = optimizer
     self.step = step
     self.lossScale = lossScale
   }

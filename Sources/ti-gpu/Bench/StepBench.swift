@@ -10,8 +10,6 @@ struct StepTiming: Encodable {
   let stepMilliseconds: Double
   /// The step before them, which builds kernels and settles the pool.
   let firstStepMilliseconds: Double
-  /// One more step, with a wait behind every phase.
-  let phaseMilliseconds: [String: Double]
   /// Making the random weights and packing them.
   let loadSeconds: Double
   /// The most device memory in use at a time, weights and activations.
@@ -20,16 +18,10 @@ struct StepTiming: Encodable {
 
   /// The figures for a person.
   var lines: String {
-    let phases = TrainingPhase.allCases.compactMap { phase in
-      phaseMilliseconds[phase.rawValue].map {
-        phase.rawValue.padding(toLength: 16, withPad: " ", startingAt: 0) + String(format: "%10.1f ms", $0)
-      }
-    }
-    let head = [
+    [
       String(format: "training step   %10.1f ms  (first %.1f ms)", stepMilliseconds, firstStepMilliseconds),
       String(format: "peak memory     %10.2f GiB", Double(peakBytes) / Double(1 << 30)),
-    ]
-    return (head + phases).joined(separator: "\n")
+    ].joined(separator: "\n")
   }
 }
 
@@ -64,25 +56,19 @@ final class StepBench<B: Backend> {
       tokens: TokenBatch(ids: ids, batch: batchSize, length: length))
     let rows = HostTensor(
       [1, shape.textEncoder.width], Philox(seed: 0, stream: 3).normals(shape.textEncoder.width).map { $0 * 0.02 })
-    trainer = try Trainer(
-      backend: backend, textEncoder: textEncoder, unet: unet, schedule: schedule, optimizer: AdamW(),
-      state: TrainingState(rows: rows, precision: backend.precision))
+    let optimizer = AdamW()
+    trainer = Trainer(
+      backend: backend, textEncoder: textEncoder, unet: unet, schedule: schedule, optimizer: optimizer,
+      state: TrainingState(rows: rows, optimizer: optimizer, precision: backend.precision))
   }
 
   /// Times `steps` steps after one that is not counted.
   func run(steps: Int) throws -> StepTiming {
     let first = try trainer.step([batch], learningRate: 1e-3)
     let times = try (0..<steps).map { _ in try trainer.step([batch], learningRate: 1e-3).seconds }.sorted()
-    var phases: [String: Double] = [:]
-    var last = ContinuousClock.now
-    _ = try trainer.step([batch], learningRate: 1e-3) { phase throws(OperationError) in
-      try self.backend.synchronize()
-      phases[phase.rawValue, default: 0] += last.duration(to: .now).milliseconds
-      last = .now
-    }
     return StepTiming(
       stepMilliseconds: times[times.count / 2] * 1000, firstStepMilliseconds: first.seconds * 1000,
-      phaseMilliseconds: phases, loadSeconds: loadSeconds, peakBytes: backend.memory.peakBytes, loss: first.loss)
+      loadSeconds: loadSeconds, peakBytes: backend.memory.peakBytes, loss: first.loss)
   }
 }
 

@@ -46,24 +46,23 @@ struct Demo: ParsableCommand {
       let start = Date()
       let model = try ModelFolder(DemoModel.model)
       let settings = try command.concept.settings(seed: command.seed, precision: precision)
+      // The demo's folder is its own: it is made anew each time.
+      let folder = try RunFolder(new: URL(fileURLWithPath: command.output), overwriting: true)
       let run = try TrainingRun(
-        model: model, pictures: command.concept.folder, settings: settings,
-        output: URL(fileURLWithPath: command.output), makeBackend: makeBackend, notice: Console.note)
+        model: model, pictures: command.concept.folder, settings: settings, folder: folder,
+        source: RunSource(model: ModelOptions.builtIn, pictures: "demo:\(command.concept.rawValue)"),
+        makeBackend: makeBackend)
       Console.note(
-        "Teaching the word \(settings.placeholder.word) from \(run.concept.pictures.count) pictures, on \(run.backend.name)"
-      )
-      let training = ProgressLine(total: settings.steps)
-      var smoothed = RunningMean()
+        "Teaching the word \(settings.placeholder.word) from \(run.concept.pictures.count) pictures of the example")
       let trainingStart = Date()
       let outcome = try run.run(
-        observe: { training.update($0.step, String(format: "loss %.4f", smoothed.add(Double($0.loss)))) },
-        shouldStop: { interrupt.isRequested })
+        [ProgressObserver(pictures: run.concept.pictures.count), InterruptObserver(interrupt)])
       let trainingSeconds = Date().timeIntervalSince(trainingStart)
       guard outcome == .finished else { throw CancellationError() }
 
       Console.note("Making pictures with the plain word and with the learned one ...")
       let generator = try Generator(
-        model: model, embeddings: [run.embedding()], precision: precision, makeBackend: makeBackend)
+        model: model, embeddings: [run.embedding], precision: precision, makeBackend: makeBackend)
       let sheet = try BeforeAfterSheet(concept: command.concept, word: settings.placeholder.word)
         .picture(training: run.concept.pictures, generator: generator, seed: command.seed) { interrupt.isRequested }
       let sheetFile = run.folder.url.appendingPathComponent("before-after.png")

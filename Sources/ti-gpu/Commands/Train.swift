@@ -17,21 +17,26 @@ struct Train: ParsableCommand {
     discussion: """
         ti-gpu train --model ./sd15 --images ./toy --token '<toy>' --initializer toy --kind object --output ./run
 
-      Ctrl-C leaves a checkpoint; --resume goes on from it as if never stopped.
+      Ctrl-C saves and stops; --resume ./run goes on as if never stopped.
       With --replay, every draw comes from a trace and each step is held against it.
       """)
 
-  @OptionGroup var model: ModelOptions
+  @Option(help: ArgumentHelp("A model folder in diffusers' layout, or 'demo'.", valueName: "folder"))
+  var model: String?
   @OptionGroup var device: DeviceOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
 
   @Option(help: ArgumentHelp("The pictures' folder, or demo:NAME for an example concept.", valueName: "folder"))
   var images: String?
   @Option(help: ArgumentHelp("Where the results go.", valueName: "folder"))
-  var output: String
-  @Option(help: "Steps from one checkpoint to the next.")
-  var checkpointEvery = 500
-  @Option(help: ArgumentHelp("Go on with the run in this folder.", valueName: "folder"))
+  var output: String?
+  @Flag(help: "Throw away the run that is in --output.")
+  var overwrite = false
+  @Option(help: "Steps from one checkpoint to the next (500).")
+  var checkpointEvery: Int?
+  @Option(help: "How many checkpoints are kept, the newest (3).")
+  var keepCheckpoints: Int?
+  @Option(help: ArgumentHelp("Go on with the run in this folder; it knows model, pictures and options.", valueName: "folder"))
   var resume: String?
   @Option(help: ArgumentHelp("A trace to replay instead of pictures.", valueName: "trace"))
   var replay: String?
@@ -41,89 +46,130 @@ struct Train: ParsableCommand {
   var json = false
 
   func validate() throws {
-    guard checkpointEvery >= 1 else {
-      throw ValidationError("--checkpoint-every must be at least 1, not \(checkpointEvery)")
+    func require(_ condition: Bool, _ message: String) throws {
+      if !condition { throw ValidationError(message) }
     }
-    guard replay != nil || images != nil else { throw ValidationError("--images is missing: a folder of pictures") }
-    guard replay == nil || resume == nil else { throw ValidationError("a replay can't be resumed") }
-    guard replayTolerance.map({ $0 >= 0 && replay != nil }) ?? true else {
-      throw ValidationError("--replay-tolerance is a number from 0 that goes with --replay")
+    try require(replay == nil || resume == nil, "a replay can't be resumed")
+    try require(
+      replayTolerance.map { $0 >= 0 && replay != nil } ?? true,
+      "--replay-tolerance is a number from 0 that goes with --replay")
+    if let resume {
+      try require(!overwrite, "--overwrite throws a run away, --resume goes on with it: give one of them")
+      try require(
+        output.map { Self.isSameFolder($0, resume) } ?? true,
+        "--output: a run goes on in its own folder; leave the option out, or copy the folder and resume the copy")
+      return
     }
+    try require(output != nil, "--output is missing: a folder for the results")
+    try require(model != nil, "--model is missing: a model folder, or 'demo'")
+    try require(replay != nil || images != nil, "--images is missing: a folder of pictures")
+  }
+
+  private static func isSameFolder(_ a: String, _ b: String) -> Bool {
+    URL(fileURLWithPath: a).resolvingSymlinksInPath() == URL(fileURLWithPath: b).resolvingSymlinksInPath()
   }
 
   func run() throws {
     if let replay {
       try device.run(ReplayWork(command: self, trace: URL(fileURLWithPath: replay)))
     } else {
-      try device.run(TrainWork(command: self, interrupt: Interrupt("Saving a checkpoint and stopping ...")))
+      let folder = try runFolder()
+      var device = device
+      if let earlier = folder.earlier?.report?.deviceChoice { try device.takeDefault(earlier) }
+      try device.run(
+        TrainWork(command: self, folder: folder, device: "\(device.device)", interrupt: Interrupt("Saving and stopping ...")))
     }
+  }
+
+  /// The folder of the run, new or gone on with.
+  private func runFolder() throws(UserError) -> RunFolder {
+    if let resume { return try RunFolder(resuming: URL(fileURLWithPath: resume), warn: Console.warn) }
+    return try RunFolder(new: URL(fileURLWithPath: output ?? ""), overwriting: overwrite)
   }
 }
 
 /// Training from pictures.
 private struct TrainWork: BackendWork {
   let command: Train
+  let folder: RunFolder
+  /// The device as it was named.
+  let device: String
   let interrupt: Interrupt
 
   private struct Result: Encodable {
-    let embedding: String
+    let embedding: String?
+    let word: String
     let stepsDone: Int
     let finished: Bool
     let finalLoss: Float?
     let seconds: Double
     let peakBytes: Int
-    let device: String
+    let device: String?
+    let seed: UInt64
   }
 
   func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
     let start = Date()
-    let model = try command.model.folder()
-    let pictures = try ConceptFolder.url(command.images ?? "")
-    let earlierFolder = command.resume.map { URL(fileURLWithPath: $0) }
-    let checkpoint = try earlierFolder.flatMap { try Checkpoint.newest(in: $0) }
-    if let earlierFolder, checkpoint == nil {
-      Console.note("\(earlierFolder.path) has no checkpoint yet: starting from the beginning")
-    }
+    let earlier = folder.earlier
+    let source = RunSource(
+      model: try named(command.model, earlier?.report?.model, "--model: the model's folder", Self.isBuiltIn),
+      pictures: try named(command.images, earlier?.report?.pictures, "--images: the pictures' folder", ConceptFolder.isBuiltIn),
+      device: device)
+    let model = try ModelOptions.folder(source.model)
     // Unless said otherwise, a run goes on as it was started, on whatever device.
     let isChosen = command.device.precision != .auto
     let settings = try command.training.settings(
-      resuming: checkpoint?.settings, precision: isChosen ? precision : checkpoint?.settings.precision ?? precision,
+      resuming: earlier?.settings, precision: isChosen ? precision : earlier?.settings?.precision ?? precision,
       nativeSide: StableDiffusionModel(model).shape.resolution)
+    var checkpoints = CheckpointPolicy()
+    if let earlier = earlier?.report { checkpoints.every = earlier.checkpointEvery ?? checkpoints.every }
+    checkpoints.every = command.checkpointEvery ?? checkpoints.every
+    checkpoints.keep = command.keepCheckpoints ?? earlier?.report?.keepCheckpoints ?? checkpoints.keep
 
     let run = try TrainingRun(
-      model: model, pictures: pictures, settings: settings, output: URL(fileURLWithPath: command.output),
-      resuming: checkpoint.flatMap { checkpoint in earlierFolder.map { ($0, checkpoint) } }, makeBackend: makeBackend,
-      notice: Console.note)
-    if run.firstStep > 0 { Console.note("Going on after step \(run.firstStep)") }
-    Console.note(
-      "Training '\(settings.placeholder.word)' (\(settings.placeholder.vectors) x \(run.width)) on "
-        + "\(run.concept.pictures.count) pictures, on \(run.backend.name), \(settings.precision.rawValue)")
-
-    let progress = ProgressLine(total: settings.steps, done: run.firstStep)
-    var smoothed = RunningMean()
-    var last: StepResult?
-    let outcome = try run.run(
-      checkpointEvery: command.checkpointEvery,
-      observe: { result in
-        last = result
-        progress.update(result.step, String(format: "loss %.4f", smoothed.add(Double(result.loss))))
-      },
-      shouldStop: { interrupt.isRequested })
-    progress.end()
+      model: model, pictures: ConceptFolder.url(source.pictures), settings: settings, folder: folder,
+      checkpoints: checkpoints, source: source, makeBackend: makeBackend)
+    let progress = ProgressObserver(pictures: run.concept.pictures.count)
+    if run.firstStep >= settings.steps {
+      Console.note("The run is finished: \(run.firstStep) of \(settings.steps) steps are done; more go on by --steps")
+    }
+    let outcome: TrainingRun<B>.Outcome
+    do { outcome = try run.run([progress, InterruptObserver(interrupt)]) } catch {
+      if run.stepsDone > 0 {
+        Console.note(
+          "The run ended after step \(run.stepsDone); the word as it was then is in \(folder.embedding.path), "
+            + "--resume \(folder.url.path) goes on from there")
+      }
+      throw error
+    }
+    let embedding = run.stepsDone > 0 ? folder.embedding.path : nil
     if command.json {
       try Console.json(
         Result(
-          embedding: run.folder.embedding.path, stepsDone: last?.step ?? run.firstStep, finished: outcome == .finished,
-          finalLoss: last?.loss, seconds: Date().timeIntervalSince(start), peakBytes: run.backend.memory.peakBytes,
-          device: run.backend.name))
-    } else {
-      print(run.folder.embedding.path)
+          embedding: embedding, word: settings.placeholder.word, stepsDone: run.stepsDone,
+          finished: outcome == .finished, finalLoss: progress.last?.loss, seconds: Date().timeIntervalSince(start),
+          peakBytes: run.peakBytes, device: progress.device, seed: settings.seed))
+    } else if let embedding {
+      print(embedding)
     }
     if outcome == .stopped {
-      Console.note("Stopped; go on with: --resume \(run.folder.url.path)")
+      Console.note("Stopped after step \(run.stepsDone); go on with: --resume \(folder.url.path)")
       throw ExitCode(Interrupt.exitCode)
     }
   }
+
+  /// What was named on the command line or, for a run that goes on, in its report; a folder by its whole path, so that it is
+  /// found from elsewhere as well.
+  private func named(
+    _ given: String?, _ earlier: String?, _ missing: String, _ isBuiltIn: (String) -> Bool
+  ) throws(UserError) -> String {
+    guard let name = given ?? earlier else {
+      throw UserError(.usage, "\(folder.report.path) does not say \(missing); give it")
+    }
+    return isBuiltIn(name) ? name : URL(fileURLWithPath: name).standardizedFileURL.path
+  }
+
+  private static func isBuiltIn(_ model: String) -> Bool { model == ModelOptions.builtIn }
 }
 
 /// Training from a trace.
@@ -149,8 +195,8 @@ private struct ReplayWork: BackendWork {
   func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
     let word = try command.training.word()
     let run = try ReplayRun(
-      model: command.model.folder(), trace: trace, placeholder: word, backend: makeBackend(precision))
-    let folder = try RunFolder(URL(fileURLWithPath: command.output))
+      model: ModelOptions.folder(command.model ?? ""), trace: trace, placeholder: word, backend: makeBackend(precision))
+    let folder = try RunFolder(new: URL(fileURLWithPath: command.output ?? ""), overwriting: command.overwrite)
     Console.note("Replaying \(run.trace.steps) steps on \(run.backend.name), \(precision.rawValue)")
     var steps: [Step] = []
     let maximum = try run.run { result, errors in

@@ -8,6 +8,9 @@ enum Console {
   /// A line of news.
   static func note(_ message: String) { write(message + "\n") }
 
+  /// What is otherwise than a person may expect, in one line.
+  static func warn(_ message: String) { note("ti-gpu: warning: " + message) }
+
   /// What went wrong, in one line.
   static func error(_ message: String) {
     write("ti-gpu: " + message.split(whereSeparator: \.isNewline).joined(separator: " ") + "\n")
@@ -22,6 +25,25 @@ enum Console {
   }
 
   static func write(_ text: String) {
-    FileHandle.standardError.write(Data(text.utf8))
+    put(text, STDERR_FILENO)
   }
+
+  /// Writes all of a text, or notes that nobody is there to read it.
+  private static func put(_ text: String, _ descriptor: Int32) {
+    var bytes = Array(text.utf8)[...]
+    while !bytes.isEmpty {
+      let count = bytes.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress!, $0.count) }
+      if count < 0, errno == EINTR || errno == EAGAIN { continue }
+      guard count > 0 else {
+        if errno == EPIPE { Interrupt.readerIsGone() }
+        return
+      }
+      bytes = bytes.dropFirst(count)
+    }
+  }
+}
+
+/// `write` of the system.
+private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+  write(descriptor, bytes, count)
 }

@@ -2,26 +2,29 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Ctrl-C and SIGTERM: the first asks the work to save and stop, the second ends it at once.
+/// What asks the program to stop: Ctrl-C, SIGTERM, a terminal that closes (SIGHUP), a reader of its output that goes away
+/// (SIGPIPE). The first asks the work to save and stop, the second ends it at once.
 final class Interrupt {
-  /// What a shell expects of a program that Ctrl-C ended.
-  static let exitCode: Int32 = 128 + SIGINT
+  private static let signals = [SIGINT, SIGTERM, SIGHUP]
+  /// The signal that came first; 0 where none did.
+  private static let requested = Atomic<Int32>(0)
 
-  private let flag: Flag
   private let sources: [any DispatchSourceSignal]
 
   /// Whether the work was asked to stop.
-  var isRequested: Bool { flag.value.load(ordering: .relaxed) }
+  var isRequested: Bool { Self.requested.load(ordering: .relaxed) != 0 }
 
+  /// What a shell expects of a program that the signal ended.
+  static var exitCode: Int32 { 128 + max(requested.load(ordering: .relaxed), SIGINT) }
+
+  /// - Parameter message: what is said when the first signal comes.
   init(_ message: String) {
-    let flag = Flag()
-    self.flag = flag
-    sources = [SIGINT, SIGTERM].map { number in
+    sources = Self.signals.map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler {
-        if flag.value.exchange(true, ordering: .relaxed) { _exit(Interrupt.exitCode) }
-        Console.note("\n" + message)
+        guard Self.request(number) else { _exit(128 + number) }
+        Console.note((Console.isTerminal ? "\n" : "") + message)
       }
       source.resume()
       return source
@@ -30,10 +33,14 @@ final class Interrupt {
 
   deinit {
     for source in sources { source.cancel() }
-    for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+    for number in Self.signals { signal(number, SIG_DFL) }
   }
 
-  private final class Flag: Sendable {
-    let value = Atomic(false)
+  /// A reader of the output is gone: there is nobody left to work for.
+  static func readerIsGone() { _ = request(SIGPIPE) }
+
+  /// Notes a request to stop; false where there was one before.
+  private static func request(_ number: Int32) -> Bool {
+    requested.compareExchange(expected: 0, desired: number, ordering: .relaxed).exchanged
   }
 }

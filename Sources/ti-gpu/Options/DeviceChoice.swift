@@ -58,6 +58,15 @@ struct DeviceOptions: ParsableArguments {
   @Option(help: "Which form of the OpenCL kernels runs: auto, gpu or cpu.")
   var kernelForm = KernelForm.auto
 
+  /// Takes the device that an earlier run named, unless another was named now.
+  mutating func takeDefault(_ earlier: String) throws(UserError) {
+    guard case .auto = device else { return }
+    guard let choice = DeviceChoice(argument: earlier) else {
+      throw UserError(.badData, "the run's report names the device '\(earlier)', which is none; give --device")
+    }
+    device = choice
+  }
+
   /// Runs `work` on the device that was chosen.
   func run(_ work: some BackendWork) throws {
     guard let device = try openCLDevice() else {

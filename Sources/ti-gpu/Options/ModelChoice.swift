@@ -10,17 +10,25 @@ struct ModelOptions: ParsableArguments {
   var model: String
 
   /// The model's folder.
-  func folder() throws(UserError) -> ModelFolder {
-    try ModelFolder(model == "demo" ? DemoModel.model : URL(fileURLWithPath: model))
+  func folder() throws(UserError) -> ModelFolder { try Self.folder(model) }
+
+  /// The name of the model that is built in.
+  static let builtIn = "demo"
+
+  /// The folder of a model that was named so.
+  static func folder(_ model: String) throws(UserError) -> ModelFolder {
+    try ModelFolder(model == builtIn ? DemoModel.model : URL(fileURLWithPath: model))
   }
 
   /// The model's name as it goes into a picture's settings.
-  var name: String { model == "demo" ? "demo" : URL(fileURLWithPath: model).lastPathComponent }
+  var name: String { model == Self.builtIn ? "demo" : URL(fileURLWithPath: model).lastPathComponent }
 }
 
 /// `--images`: a folder, or `demo:NAME` for an example concept.
 enum ConceptFolder {
   private static let prefix = "demo:"
+
+  static func isBuiltIn(_ argument: String) -> Bool { argument.hasPrefix(prefix) }
 
   static func url(_ argument: String) throws(UserError) -> URL {
     guard argument.hasPrefix(prefix) else { return URL(fileURLWithPath: argument) }

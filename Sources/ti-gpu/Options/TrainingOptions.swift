@@ -45,7 +45,7 @@ struct TrainingOptions: ParsableArguments {
 
   /// The run's settings: what was given here, over the earlier run's, over the defaults.
   ///
-  /// - Throws: `UserError(.usage)` for a value out of range, or one that differs from the earlier run's; only `--steps` may.
+  /// - Throws: `UserError(.usage)` for a value out of range, the run itself refuses one that differs from the earlier run's.
   func settings(resuming earlier: TrainingSettings?, precision: ElementType, nativeSide: Int)
     throws(UserError) -> TrainingSettings
   {
@@ -80,29 +80,6 @@ struct TrainingOptions: ParsableArguments {
     take(seed, \.seed)
     if let templates { settings.templates = try PromptTemplates.read(URL(fileURLWithPath: templates)) }
     try settings.validate()
-    if let earlier {
-      var comparable = settings
-      comparable.steps = earlier.steps
-      guard comparable == earlier else {
-        throw UserError(
-          .usage,
-          "the run to resume was started with other settings; leave the options out, or give the same "
-            + "(only --steps may differ)")
-      }
-    }
     return settings
-  }
-}
-
-/// A mean that forgets: what a loss that jumps from step to step is read by.
-struct RunningMean {
-  private var sum = 0.0
-  private var weight = 0.0
-
-  /// Takes in a value and returns the mean.
-  mutating func add(_ value: Double) -> Double {
-    sum = 0.98 * sum + value
-    weight = 0.98 * weight + 1
-    return sum / weight
   }
 }

@@ -1,4 +1,3 @@
-import Foundation
 import Operators
 import Tensors
 
@@ -34,21 +33,5 @@ extension Reference {
       }
     }
     return gradient + addend
-  }
-
-  /// One AdamW update of rows and moments in place, in the docstring's order.
-  public static func update(
-    _ op: AdamW, rows: inout ReferenceTensor, gradient: ReferenceTensor, first: inout ReferenceTensor,
-    second: inout ReferenceTensor, step: Int, learningRate: Float
-  ) {
-    let (rate, beta1, beta2) = (Double(learningRate), Double(op.beta1), Double(op.beta2))
-    for i in rows.values.indices {
-      let g = gradient.values[i]
-      rows.values[i] -= rate * Double(op.weightDecay) * rows.values[i]
-      first.values[i] = beta1 * first.values[i] + (1 - beta1) * g
-      second.values[i] = beta2 * second.values[i] + (1 - beta2) * g * g
-      let corrected = second.values[i].squareRoot() / (1 - pow(beta2, Double(step))).squareRoot()
-      rows.values[i] -= rate / (1 - pow(beta1, Double(step))) * first.values[i] / (corrected + Double(op.epsilon))
-    }
   }
 }

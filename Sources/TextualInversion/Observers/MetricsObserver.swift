@@ -1,0 +1,118 @@
+import Foundation
+import ModelFiles
+import Tensors
+
+/// Keeps `metrics.csv`, a line a step. It says nothing of the clock, so that a resumed run's is that of an unbroken one.
+final class MetricsObserver: RunObserver {
+  private var table: MetricsTable
+  private var file: FileHandle?
+
+  /// - Parameters:
+  ///   - folder: the run's; the lines of an earlier run are taken over up to `step`.
+  ///   - step: the one that the run starts after.
+  init(_ folder: RunFolder, after step: Int) {
+    table = MetricsTable(reading: folder.metrics)
+    table.removeSteps(after: step)
+    table.add(columns: Self.columns.map(\.name))
+  }
+
+  deinit { try? file?.close() }
+
+  /// What a line holds.
+  private static let columns: [(name: String, value: @Sendable (StepResult) -> String)] = [
+    ("step", { "\($0.step)" }), ("loss", { "\($0.loss)" }), ("learning_rate", { "\($0.learningRate)" }),
+    ("gradient_norm", { "\($0.gradientNorm)" }), ("row_norm", { "\($0.rowNorm)" }),
+    ("loss_scale", { "\($0.lossScale)" }),
+  ]
+
+  func observe(_ event: RunEvent, of run: RunContext) throws {
+    switch event {
+    case .started:
+      let missing = run.firstStep - table.rows.count
+      if missing > 0 { try run.emit(.warned("metrics.csv lacks \(missing) of the first \(run.firstStep) steps")) }
+      try open(run.folder.metrics)
+    case .stepped(let result):
+      let line = table.append(Dictionary(uniqueKeysWithValues: Self.columns.map { ($0.name, $0.value(result)) }))
+      try append(line, run)
+    case .ended where file != nil: try restoreIfGone(run)
+    default: return
+    }
+  }
+
+  /// Writes the table whole, and keeps the file open behind its last line.
+  private func open(_ url: URL) throws(UserError) {
+    try AtomicFile.write(Data(table.text.utf8), to: url)
+    do {
+      file = try FileHandle(forUpdating: url)
+      try file?.seekToEnd()
+    } catch {
+      throw UserError(.cannotCreate, "\(url.path): can't be written (\(error.localizedDescription))")
+    }
+  }
+
+  private func append(_ line: String, _ run: RunContext) throws {
+    if try restoreIfGone(run) { return }
+    do { try file?.write(contentsOf: Data(line.utf8)) } catch {
+      throw UserError(.inputOutput, "\(run.folder.metrics.path): can't be written (\(error.localizedDescription))")
+    }
+  }
+
+  /// Somebody may remove the file, or the whole folder, while the run goes on: it is written again, whole.
+  @discardableResult private func restoreIfGone(_ run: RunContext) throws -> Bool {
+    var information = stat()
+    guard let file, fstat(file.fileDescriptor, &information) == 0, information.st_nlink == 0 else { return false }
+    try run.emit(.warned("\(run.folder.metrics.path) was removed while training: written again"))
+    try AtomicFile.makeFolder(run.folder.url)
+    try open(run.folder.metrics)
+    return true
+  }
+}
+
+/// The lines of a `metrics.csv` under the names of its header.
+public struct MetricsTable: Sendable, Equatable {
+  public private(set) var columns: [String] = []
+  /// One value a column, as text.
+  public private(set) var rows: [[String]] = []
+
+  /// The whole lines of a file; none where there is no file. A line that a kill cut short is left out.
+  public init(reading url: URL) {
+    guard let data = try? Data(contentsOf: url) else { return }
+    let text = String(decoding: data, as: UTF8.self)
+    // A last line without its end was cut, even where all its columns are there.
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
+      .map { $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init) }
+    guard let header = lines.first, let step = header.firstIndex(of: "step") else { return }
+    columns = header
+    rows = lines.dropFirst().filter { $0.count == header.count && Int($0[step]) != nil }
+  }
+
+  /// The loss of every step that has one.
+  public var losses: [(step: Int, loss: Double)] {
+    guard let column = columns.firstIndex(of: "loss") else { return [] }
+    return rows.compactMap { row in
+      guard let step = step(row), let loss = Double(row[column]), loss.isFinite else { return nil }
+      return (step, loss)
+    }
+  }
+
+  private func step(_ row: [String]) -> Int? { columns.firstIndex(of: "step").flatMap { Int(row[$0]) } }
+
+  /// The lines as a file.
+  var text: String { ([columns] + rows).map { $0.joined(separator: ",") + "\n" }.joined() }
+
+  mutating func removeSteps(after last: Int) { rows = rows.filter { (step($0) ?? .max) <= last } }
+
+  /// Makes room for more columns; earlier lines have nothing in them.
+  mutating func add(columns names: [String]) {
+    let new = names.filter { !columns.contains($0) }
+    columns += new
+    for index in rows.indices { rows[index] += new.map { _ in "" } }
+  }
+
+  /// Adds a line, and returns it as it goes into the file.
+  mutating func append(_ values: [String: String]) -> String {
+    let row = columns.map { values[$0] ?? "" }
+    rows.append(row)
+    return row.joined(separator: ",") + "\n"
+  }
+}

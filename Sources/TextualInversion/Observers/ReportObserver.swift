@@ -1,0 +1,49 @@
+import Foundation
+import ModelFiles
+import Tensors
+
+/// Keeps `training.json`, and draws the loss curve at the end.
+final class ReportObserver: RunObserver {
+  var report: TrainingReport
+  private let start = ContinuousClock.now
+  private let earlierSeconds: Double
+
+  init(_ report: TrainingReport) {
+    self.report = report
+    earlierSeconds = report.seconds
+  }
+
+  func observe(_ event: RunEvent, of run: RunContext) throws {
+    switch event {
+    case .warned(let line): report.warnings = (report.warnings ?? []) + [line]
+    case .started(let device):
+      report.device = device
+      report.fingerprint = run.fingerprint
+      try report.write(to: run.folder.report)
+    case .ended(let end):
+      switch end {
+      case .finished: report.state = .finished
+      case .stopped: report.state = .stopped
+      case .failed(let error):
+        report.state = .failed
+        report.error = "\(error)"
+      }
+      try finish(run)
+    default: return
+    }
+  }
+
+  private func finish(_ run: RunContext) throws {
+    let losses = MetricsTable(reading: run.folder.metrics).losses
+    if !losses.isEmpty {
+      let last = losses.suffix(max(1, losses.count / 10))
+      report.finalLoss = last.reduce(0) { $0 + $1.loss } / Double(last.count)
+      try AtomicFile.write(
+        LossCurve.png(losses, title: "loss of \(run.settings.placeholder.word)"), to: run.folder.lossCurve)
+    }
+    report.stepsDone = run.state.step
+    report.seconds = earlierSeconds + start.secondsToNow
+    report.peakBytes = max(report.peakBytes, run.peakBytes)
+    try report.write(to: run.folder.report)
+  }
+}

@@ -1,0 +1,34 @@
+import Tensors
+
+/// A rule of update for the rows in training. It runs in the program's own memory: a few thousand numbers a step.
+///
+/// A new rule is a file beside this one; `Trainer` and `TrainingRun` take any.
+public protocol Optimizer: Sendable {
+  /// The rule's name in checkpoints: a run goes on by the rule it began with.
+  var name: String { get }
+
+  /// What the rule remembers before the first step, for rows `[n, width]`.
+  func initialState(for rows: HostTensor) -> OptimizerState
+
+  /// One update in place of `rows` `[n, width]` and of `state`, by the rows' `gradient` of the same shape; `step` counts
+  /// from 1.
+  func update(
+    _ rows: inout HostTensor, gradient: HostTensor, state: inout OptimizerState, step: Int, learningRate: Float)
+}
+
+/// What a rule of update remembers from step to step, by names of its own; a checkpoint stores it so.
+public struct OptimizerState: Sendable, Equatable {
+  /// Tensors of the rows' shape.
+  public var tensors: [String: HostTensor]
+  public var scalars: [String: Double]
+
+  public init(tensors: [String: HostTensor] = [:], scalars: [String: Double] = [:]) {
+    self.tensors = tensors
+    self.scalars = scalars
+  }
+
+  /// The tensor of a name; zeros of `shape` where the state has none.
+  func tensor(_ name: String, _ shape: Shape) -> HostTensor {
+    tensors[name] ?? HostTensor(repeating: 0, shape)
+  }
+}

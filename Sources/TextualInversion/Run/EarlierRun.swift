@@ -1,0 +1,72 @@
+import Foundation
+import ModelFiles
+import Tensors
+
+/// What an earlier run left to go on from.
+public struct EarlierRun: Sendable {
+  /// The newest checkpoint that can be read; nil where the run ended before its first.
+  public let checkpoint: Checkpoint?
+  /// What the run was asked for; nil where `training.json` is missing or damaged.
+  public let report: TrainingReport?
+
+  /// The settings that the run was last asked for.
+  public var settings: TrainingSettings? { report?.settings ?? checkpoint?.settings }
+
+  init(_ folder: RunFolder, warn: (String) -> Void) throws(UserError) {
+    do throws(UserError) { report = try TrainingReport(folder.report) } catch {
+      report = nil
+      warn("\(error.message); going on by the checkpoint alone")
+    }
+    var found: Checkpoint?
+    var damage: UserError?
+    let files = folder.checkpointFiles()
+    for file in files.reversed() {
+      do throws(UserError) {
+        found = try Checkpoint(file.url)
+        break
+      } catch {
+        damage = damage ?? error
+        warn("\(error.message); going back to the checkpoint before it")
+      }
+    }
+    checkpoint = found
+    if let damage, found == nil {
+      throw UserError(
+        .badData, "none of the \(files.count) checkpoints in \(folder.checkpoints.path) can be read: \(damage.message)")
+    }
+    guard found != nil || report != nil else {
+      throw UserError(.badData, "\(folder.report.path) can't be read and there is no checkpoint: start the run anew")
+    }
+  }
+
+  /// Holds what is asked for now against what the run was started with: only `steps` may differ.
+  ///
+  /// - Returns: what a person may not expect of going on so, a line each.
+  /// - Throws: `UserError(.usage)` where the run can't be gone on with so, saying what differs.
+  func check(_ settings: TrainingSettings, _ optimizer: any Optimizer) throws(UserError) -> [String] {
+    guard let earlier = self.settings else { return [] }
+    var comparable = settings
+    comparable.steps = earlier.steps
+    let differences = comparable.differences(from: earlier)
+    guard differences.isEmpty else {
+      throw UserError(
+        .usage,
+        "the run was started with other settings: \(differences.joined(separator: ", ")); leave the options out, or give "
+          + "the same (only --steps may differ)")
+    }
+    guard let checkpoint else { return [] }
+    guard checkpoint.optimizer == optimizer.name else {
+      throw UserError(.usage, "the run was started with the optimizer \(checkpoint.optimizer), not \(optimizer.name)")
+    }
+    let done = checkpoint.state.step
+    guard settings.steps >= done else {
+      throw UserError(.usage, "--steps \(settings.steps): the run has done \(done) steps already")
+    }
+    let (last, next) = (earlier.learningRate(at: max(0, done - 1)), settings.learningRate(at: done))
+    guard settings.steps > max(done, earlier.steps), next > last, done >= settings.warmupSteps else { return [] }
+    return [
+      "the \(settings.schedule.rawValue) schedule now runs to step \(settings.steps): the learning rate goes up again, from "
+        + "\(last) to \(next)"
+    ]
+  }
+}

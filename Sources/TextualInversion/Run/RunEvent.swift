@@ -1,0 +1,92 @@
+import Foundation
+
+/// What happens in a run, in its order: everything that watches a run is told these and nothing else.
+public enum RunEvent: Sendable {
+  /// Pictures go through the VAE: so many are done.
+  case encoded(pictures: Int, of: Int)
+  /// The model is loaded; the next event is a step, or the end.
+  case started(device: String)
+  /// An optimizer step is done.
+  case stepped(StepResult)
+  /// The run's state is on the disk.
+  case checkpointed(step: Int, URL)
+  /// Something is otherwise than a person expects, in one line.
+  case warned(String)
+  /// The run is over. Whatever ended it, everybody is told, and what was learned until then is kept.
+  case ended(RunEnd)
+}
+
+/// How a run came to its end.
+public enum RunEnd: Sendable {
+  case finished
+  /// An observer asked for it.
+  case stopped
+  /// A loss that is no number, a device that fails, a disk that is full.
+  case failed(any Error)
+}
+
+/// Something that watches a run: metrics, checkpoints, the report, a line of progress. Each is a file of its own.
+public protocol RunObserver: AnyObject {
+  /// Told every event, in order. `run` knows the run as it is behind the event, and takes the request to stop.
+  ///
+  /// - Throws: what ends the run, saving what there is.
+  func observe(_ event: RunEvent, of run: RunContext) throws
+}
+
+/// A run as its observers see it.
+public final class RunContext {
+  public let settings: TrainingSettings
+  public let folder: RunFolder
+  /// The step that the run starts after: 0, or that of the checkpoint it goes on from.
+  public let firstStep: Int
+  /// The state after the last step that succeeded.
+  public internal(set) var state: TrainingState
+  /// Absent until model and pictures have been read.
+  public internal(set) var fingerprint: Fingerprint?
+  /// The name of the rule of update.
+  public let optimizer: String
+  /// Most device memory used at a time so far, in bytes.
+  public internal(set) var peakBytes = 0
+  /// Whether an observer asked the run to stop after the step at hand.
+  public private(set) var isStopRequested = false
+
+  var observers: [any RunObserver] = []
+
+  init(
+    settings: TrainingSettings, folder: RunFolder, state: TrainingState, optimizer: String
+  ) {
+    self.settings = settings
+    self.folder = folder
+    self.state = state
+    self.optimizer = optimizer
+    firstStep = state.step
+  }
+
+  /// Asks the run to end after the step at hand, as one that can be gone on with.
+  public func requestStop() { isStopRequested = true }
+
+  /// The word as it is now.
+  public var embedding: EmbeddingFile { EmbeddingFile(word: settings.placeholder.word, rows: state.rows) }
+
+  /// Tells every observer. The first that throws ends the round, but for the run's end, which all are told.
+  public func emit(_ event: RunEvent) throws {
+    guard case .ended = event else {
+      for observer in observers { try observer.observe(event, of: self) }
+      return
+    }
+    var failure: (any Error)?
+    for observer in observers {
+      do { try observer.observe(event, of: self) } catch { failure = failure ?? error }
+    }
+    if let failure { throw failure }
+  }
+}
+
+/// A closure that watches a run.
+final class ClosureObserver: RunObserver {
+  private let body: (RunEvent, RunContext) throws -> Void
+
+  init(_ body: @escaping (RunEvent, RunContext) throws -> Void) { self.body = body }
+
+  func observe(_ event: RunEvent, of run: RunContext) throws { try body(event, run) }
+}

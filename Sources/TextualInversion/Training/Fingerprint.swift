@@ -1,0 +1,34 @@
+import Tensors
+
+/// What a run was made from, by its content: hashes of the model's files and of the pictures.
+public struct Fingerprint: Sendable, Hashable, Codable {
+  /// SHA-256 of the model's files, by their path in the model folder.
+  public let model: [String: String]
+  /// SHA-256 of the pictures, by their file name.
+  public let pictures: [String: String]
+
+  public init(model: [String: String], pictures: [String: String]) {
+    self.model = model
+    self.pictures = pictures
+  }
+
+  /// What is not as it was in `earlier`, a phrase each: "the model's unet/config.json changed (3f… to 9a…)".
+  ///
+  /// Files of the model that an older program's fingerprint did not cover are left out.
+  public func changes(since earlier: Fingerprint) -> [String] {
+    func differences(_ what: String, _ old: [String: String], _ new: [String: String]) -> [String] {
+      Set(old.keys).union(new.keys).sorted().compactMap { name in
+        switch (old[name], new[name]) {
+        case (let old?, let new?): old == new ? nil : "\(what) \(name) changed (\(old.prefix(8)) to \(new.prefix(8)))"
+        case (_?, nil): "\(what) \(name) is gone"
+        default: "\(what) \(name) is new"
+        }
+      }
+    }
+    let covered = model.filter { file in
+      earlier.model[file.key] != nil || earlier.model.keys.contains { $0.hasSuffix(".json") }
+    }
+    return differences("the model's", earlier.model, covered)
+      + differences("the picture", earlier.pictures, pictures)
+  }
+}

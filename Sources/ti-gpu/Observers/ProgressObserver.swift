@@ -1,0 +1,64 @@
+import Foundation
+import TextualInversion
+
+/// Says on the terminal how far a run is.
+final class ProgressObserver: RunObserver {
+  private let pictures: Int
+  private var progress: ProgressLine?
+  private var smoothed = RunningMean()
+  /// The last step that was seen.
+  private(set) var last: StepResult?
+  /// What computes.
+  private(set) var device = ""
+
+  /// - Parameter pictures: how many there are to learn from.
+  init(pictures: Int) { self.pictures = pictures }
+
+  func observe(_ event: RunEvent, of run: RunContext) {
+    switch event {
+    case .encoded(let done, let total) where done == 1: Console.note("Encoding \(total) pictures (\(done) done) ...")
+    case .encoded(let done, let total) where done == total:
+      Console.note("Loading the text encoder and the UNet ...")
+    case .encoded, .checkpointed: break
+    case .started(let device):
+      self.device = device
+      let settings = run.settings
+      if run.firstStep > 0 { Console.note("Going on after step \(run.firstStep)") }
+      Console.note(
+        "Training '\(settings.placeholder.word)' (\(settings.placeholder.vectors) x \(run.state.rows.shape.channels)) on "
+          + "\(pictures) pictures, on \(device), \(settings.precision.rawValue)")
+      progress = ProgressLine(total: settings.steps, done: run.firstStep)
+    case .stepped(let result):
+      last = result
+      progress?.update(result.step, String(format: "loss %.4f", smoothed.add(Double(result.loss))))
+    case .warned(let line):
+      progress?.end()
+      Console.warn(line)
+    case .ended: progress?.end()
+    }
+  }
+}
+
+/// Asks a run to stop once a person, or the system, has asked the program.
+final class InterruptObserver: RunObserver {
+  private let interrupt: Interrupt
+
+  init(_ interrupt: Interrupt) { self.interrupt = interrupt }
+
+  func observe(_ event: RunEvent, of run: RunContext) {
+    if interrupt.isRequested { run.requestStop() }
+  }
+}
+
+/// A mean that forgets: what a loss that jumps from step to step is read by.
+struct RunningMean {
+  private var sum = 0.0
+  private var weight = 0.0
+
+  /// Takes in a value and returns the mean.
+  mutating func add(_ value: Double) -> Double {
+    sum = 0.98 * sum + value
+    weight = 0.98 * weight + 1
+    return sum / weight
+  }
+}

@@ -34,7 +34,9 @@ import Testing
     for component in ["text_encoder", "unet", "vae"] { _ = try model.weights(component) }
     let covered = try model.sha256().keys
     #expect(covered.filter { $0.hasSuffix(".safetensors") }.count == 3)
-    for file in ["unet/config.json", "vae/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json"] {
+    for file in [
+      "unet/config.json", "vae/config.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer_config.json",
+    ] {
       #expect(covered.contains(file))
     }
     #expect(try model.weights("unet").contains("conv_in.weight"))

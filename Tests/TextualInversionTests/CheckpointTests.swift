@@ -16,7 +16,8 @@ import Testing
     return Checkpoint(
       state: TrainingState(
         rows: tensor(0),
-        optimizer: OptimizerState(tensors: ["first_moment": tensor(1), "second_moment": tensor(2)], scalars: ["d": 0.1]),
+        optimizer: OptimizerState(
+          tensors: ["first_moment": tensor(1), "second_moment": tensor(2)], scalars: ["d": 0.1]),
         step: step, lossScale: scale),
       settings: TrainingSettings(
         placeholder: try Placeholder("<toy>", vectors: 2), initializer: "toy", kind: .object, resolution: 64,
@@ -58,7 +59,8 @@ import Testing
       metadata["version"] = nil
       metadata["optimizer"] = nil
       try Safetensors.write(
-        [("rows", new.state.rows)] + new.state.optimizer.tensors.map { ($0.key, $0.value) }, metadata: metadata, to: file)
+        [("rows", new.state.rows)] + new.state.optimizer.tensors.map { ($0.key, $0.value) }, metadata: metadata,
+        to: file)
       let read = try Checkpoint(file)
       #expect(read.state.rows == new.state.rows)
       #expect(read.state.optimizer.tensors == new.state.optimizer.tensors)

@@ -93,7 +93,8 @@ import TextualInversion
 
   private func refuse<B: Backend>(_ backend: B, _ folder: URL) throws {
     _ = try TrainingRun(
-      model: ModelFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder, settings: settings(backend.precision),
+      model: ModelFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder,
+      settings: settings(backend.precision),
       folder: RunFolder(resuming: folder), makeBackend: { _ in backend })
   }
 }

@@ -52,7 +52,9 @@ public struct Checkpoint: Sendable {
       throw invalid("its version is \(version), this program knows up to \(Self.version)")
     }
     settings = try field("settings")
-    do throws(UserError) { try settings.validate() } catch { throw invalid("its settings are not sound, \(error.message)") }
+    do throws(UserError) { try settings.validate() } catch {
+      throw invalid("its settings are not sound, \(error.message)")
+    }
     fingerprint = try field("fingerprint")
     let step: Int = try field("step")
     guard step >= 0, step <= TrainingSettings.mostSteps else { throw invalid("its step is \(step)") }

@@ -36,7 +36,8 @@ struct Train: ParsableCommand {
   var checkpointEvery: Int?
   @Option(help: "How many checkpoints are kept, the newest (3).")
   var keepCheckpoints: Int?
-  @Option(help: ArgumentHelp("Go on with the run in this folder; it knows model, pictures and options.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Go on with the run in this folder; it knows model, pictures and options.", valueName: "folder"))
   var resume: String?
   @Option(help: ArgumentHelp("A trace to replay instead of pictures.", valueName: "trace"))
   var replay: String?
@@ -77,7 +78,8 @@ struct Train: ParsableCommand {
       var device = device
       if let earlier = folder.earlier?.report?.deviceChoice { try device.takeDefault(earlier) }
       try device.run(
-        TrainWork(command: self, folder: folder, device: "\(device.device)", interrupt: Interrupt("Saving and stopping ...")))
+        TrainWork(
+          command: self, folder: folder, device: "\(device.device)", interrupt: Interrupt("Saving and stopping ...")))
     }
   }
 
@@ -113,7 +115,8 @@ private struct TrainWork: BackendWork {
     let earlier = folder.earlier
     let source = RunSource(
       model: try named(command.model, earlier?.report?.model, "--model: the model's folder", Self.isBuiltIn),
-      pictures: try named(command.images, earlier?.report?.pictures, "--images: the pictures' folder", ConceptFolder.isBuiltIn),
+      pictures: try named(
+        command.images, earlier?.report?.pictures, "--images: the pictures' folder", ConceptFolder.isBuiltIn),
       device: device)
     let model = try ModelOptions.folder(source.model)
     // Unless said otherwise, a run goes on as it was started, on whatever device.

@@ -62,11 +62,11 @@ public struct EarlierRun: Sendable {
     guard settings.steps >= done else {
       throw UserError(.usage, "--steps \(settings.steps): the run has done \(done) steps already")
     }
-    let (last, next) = (earlier.learningRate(at: max(0, done - 1)), settings.learningRate(at: done))
-    guard settings.steps > max(done, earlier.steps), next > last, done >= settings.warmupSteps else { return [] }
+    let (before, now) = (earlier.learningRate(at: done), settings.learningRate(at: done))
+    guard settings.steps > max(done, earlier.steps), now > before else { return [] }
     return [
       "the \(settings.schedule.rawValue) schedule now runs to step \(settings.steps): the learning rate goes up again, from "
-        + "\(last) to \(next)"
+        + "\(before) to \(now)"
     ]
   }
 }

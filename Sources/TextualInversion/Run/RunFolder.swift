@@ -11,6 +11,8 @@ public final class RunFolder: Sendable {
   public let earlier: EarlierRun?
 
   private let lock = Mutex<FolderLock?>(nil)
+  /// Whether `begin` made the folder.
+  private let isMade = Mutex(false)
 
   /// The learned word, as other tools load it.
   public var embedding: URL { url.appendingPathComponent("learned_embeds.safetensors") }
@@ -63,6 +65,7 @@ public final class RunFolder: Sendable {
   /// - Throws: `UserError(.cannotCreate)` where that can't be, or another process is at work in it.
   func begin(_ report: TrainingReport) throws(UserError) -> Bool {
     guard earlier == nil else { return false }
+    isMade.withLock { $0 = !Self.exists(url) }
     try AtomicFile.makeFolder(url)
     let taken = try FolderLock(url)
     lock.withLock { $0 = taken }
@@ -86,7 +89,7 @@ public final class RunFolder: Sendable {
     lock.withLock { $0 = nil }
     unlink(report.path)
     unlink(url.appendingPathComponent(FolderLock.fileName).path)
-    rmdir(url.path)
+    if isMade.withLock({ $0 }) { rmdir(url.path) }
   }
 
   private func refuseAnotherRun() throws(UserError) {

@@ -15,7 +15,10 @@ final class Interrupt {
   var isRequested: Bool { Self.requested.load(ordering: .relaxed) != 0 }
 
   /// What a shell expects of a program that the signal ended.
-  static var exitCode: Int32 { 128 + max(requested.load(ordering: .relaxed), SIGINT) }
+  static var exitCode: Int32 {
+    let number = requested.load(ordering: .relaxed)
+    return 128 + (number == 0 ? SIGINT : number)
+  }
 
   /// - Parameter message: what is said when the first signal comes.
   init(_ message: String) {

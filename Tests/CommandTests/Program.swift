@@ -17,16 +17,34 @@ enum Program {
     return folder.appendingPathComponent("ti-gpu")
   }()
 
-  static func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Result {
+  /// Where the program's result goes.
+  enum Output {
+    case file
+    /// A pipe that nobody reads any more.
+    case closedPipe
+  }
+
+  /// - Parameter whileRunning: what happens to the process meanwhile.
+  static func run(
+    _ arguments: [String], environment: [String: String] = [:], output kind: Output = .file,
+    whileRunning: (Process) -> Void = { _ in }
+  ) throws -> Result {
     let process = Process()
     process.executableURL = url
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     let output = try TemporaryFile(), error = try TemporaryFile()
-    process.standardOutput = output.handle
+    let pipe = Pipe()
+    switch kind {
+    case .file: process.standardOutput = output.handle
+    case .closedPipe:
+      try pipe.fileHandleForReading.close()
+      process.standardOutput = pipe
+    }
     process.standardError = error.handle
     process.standardInput = FileHandle.nullDevice
     try process.run()
+    whileRunning(process)
     process.waitUntilExit()
     let code = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
     return Result(code: code, output: try output.text(), error: try error.text())

@@ -39,7 +39,8 @@ import Testing
   }
 
   /// After three steps the run is ended in every way there is; each time a run on from there ends in the unbroken one's bytes.
-  @Test(arguments: ["stop", "error", "not a number", "killed"]) func whateverEndsItKeepsTheWork(_ ending: String) throws {
+  @Test(arguments: ["stop", "error", "not a number", "killed"]) func whateverEndsItKeepsTheWork(_ ending: String) throws
+  {
     try TemporaryFolder.with { parent in
       let unbroken = parent.appendingPathComponent("unbroken")
       let url = parent.appendingPathComponent("ended")
@@ -47,7 +48,8 @@ import Testing
       do {
         let optimizer: (any Optimizer)? = ending == "not a number" ? BreaksAt(step: 4) : nil
         let run = try DemoRun.make(
-          RunFolder(new: url), DemoRun.settings(steps: 6), checkpoints: CheckpointPolicy(every: 2), optimizer: optimizer)
+          RunFolder(new: url), DemoRun.settings(steps: 6), checkpoints: CheckpointPolicy(every: 2), optimizer: optimizer
+        )
         var ends: [String] = []
         let observe: (RunEvent, RunContext) throws -> Void = { event, run in
           if case .ended = event { ends.append(name(event)) }
@@ -86,7 +88,8 @@ import Testing
       try DemoRun.train(folder, steps: 6)
       for name in ["learned_embeds.safetensors", "metrics.csv", "checkpoints/step-00000006.safetensors"] {
         #expect(
-          try Data(contentsOf: url.appendingPathComponent(name)) == Data(contentsOf: unbroken.appendingPathComponent(name)),
+          try Data(contentsOf: url.appendingPathComponent(name))
+            == Data(contentsOf: unbroken.appendingPathComponent(name)),
           "\(name)")
       }
     }
@@ -134,7 +137,8 @@ import Testing
       #expect(warnings.count == 1 && warnings[0].contains("metrics.csv"))
       for name in ["learned_embeds.safetensors", "metrics.csv", "loss.png"] {
         #expect(
-          try Data(contentsOf: url.appendingPathComponent(name)) == Data(contentsOf: unbroken.appendingPathComponent(name)),
+          try Data(contentsOf: url.appendingPathComponent(name))
+            == Data(contentsOf: unbroken.appendingPathComponent(name)),
           "\(name)")
       }
     }

@@ -46,7 +46,8 @@ func expectRefusal(
   let error = #expect(throws: UserError.self, sourceLocation: sourceLocation) { try body() }
   #expect(error?.kind == kind, "\(error.map { "\($0)" } ?? "")", sourceLocation: sourceLocation)
   for word in words {
-    #expect(error.map { "\($0)".contains(word) } ?? false, "\(error.map { "\($0)" } ?? "")", sourceLocation: sourceLocation)
+    #expect(
+      error.map { "\($0)".contains(word) } ?? false, "\(error.map { "\($0)" } ?? "")", sourceLocation: sourceLocation)
   }
 }
 
@@ -94,14 +95,16 @@ func expectRefusal(
     try TemporaryFolder.with { parent in
       let url = parent.appendingPathComponent("run")
       expectRefusal(.noInput) {
-        _ = try DemoRun.make(RunFolder(new: url), DemoRun.settings(steps: 1), pictures: parent.appendingPathComponent("none"))
+        _ = try DemoRun.make(
+          RunFolder(new: url), DemoRun.settings(steps: 1), pictures: parent.appendingPathComponent("none"))
       }
       #expect(try names(parent).isEmpty)
       try DemoRun.train(RunFolder(new: url), steps: 1)
       let before = try Data(contentsOf: url.appendingPathComponent("training.json"))
       expectRefusal(.noInput) {
         _ = try DemoRun.make(
-          RunFolder(new: url, overwriting: true), DemoRun.settings(steps: 1), pictures: parent.appendingPathComponent("none"))
+          RunFolder(new: url, overwriting: true), DemoRun.settings(steps: 1),
+          pictures: parent.appendingPathComponent("none"))
       }
       #expect(try Data(contentsOf: url.appendingPathComponent("training.json")) == before)
       #expect(try names(url.appendingPathComponent("checkpoints")) == ["step-00000001.safetensors"])

@@ -11,7 +11,7 @@ public final class RunFolder: Sendable {
   public let earlier: EarlierRun?
 
   private let lock = Mutex<FolderLock?>(nil)
-  /// Whether `begin` made the folder.
+  /// Whether `take` made the folder.
   private let isMade = Mutex(false)
 
   /// The learned word, as other tools load it.
@@ -58,17 +58,23 @@ public final class RunFolder: Sendable {
     self.lock.withLock { $0 = lock }
   }
 
-  /// Makes the folder where it is missing, takes it, and writes the report of a run that begins in it: from then on the run can
-  /// be gone on with. Nothing is written where an earlier run's report stands.
+  /// Makes the folder where it is missing, and takes it.
   ///
-  /// - Returns: whether the folder was new or empty, so that `abandon` leaves it as it was.
   /// - Throws: `UserError(.cannotCreate)` where that can't be, or another process is at work in it.
-  func begin(_ report: TrainingReport) throws(UserError) -> Bool {
-    guard earlier == nil else { return false }
+  public func take() throws(UserError) {
     isMade.withLock { $0 = !Self.exists(url) }
     try AtomicFile.makeFolder(url)
     let taken = try FolderLock(url)
     lock.withLock { $0 = taken }
+  }
+
+  /// Takes the folder and, where it holds nothing yet, writes the report of the run that begins in it: from then on the run can
+  /// be gone on with.
+  ///
+  /// - Returns: whether the folder was new or empty, so that `abandon` leaves it as it was.
+  func begin(_ report: TrainingReport) throws(UserError) -> Bool {
+    guard earlier == nil else { return false }
+    try take()
     let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
     guard names.allSatisfy({ $0 == FolderLock.fileName }) else { return false }
     try report.write(to: self.report)
@@ -76,7 +82,7 @@ public final class RunFolder: Sendable {
   }
 
   /// Throws away what an earlier run left.
-  func clear() throws(UserError) {
+  public func clear() throws(UserError) {
     for file in [report, embedding, metrics, lossCurve] + checkpointFiles().map(\.url) {
       guard unlink(file.path) == 0 || errno == ENOENT else {
         throw UserError(.cannotCreate, "\(file.path): can't be removed (\(String(cString: strerror(errno))))")

@@ -64,7 +64,7 @@ struct Bench: ParsableCommand {
       if command.only != .step {
         Console.note("Timing the operations on \(backend.name), \(precision.rawValue) ...")
         report.ops = try benchOperations(backend, batchSize: command.batchSize)
-        if !command.json { for timing in report.ops ?? [] { print(timing.line) } }
+        if !command.json { for timing in report.ops ?? [] { try Console.result(timing.line) } }
       }
       if command.only != .ops {
         Console.note(
@@ -73,7 +73,7 @@ struct Bench: ParsableCommand {
         let bench = try StepBench(
           backend: backend, shape: command.modelShape, resolution: resolution, batchSize: command.batchSize)
         report.step = try bench.run(steps: command.steps)
-        if !command.json, let step = report.step { print(step.lines) }
+        if !command.json, let step = report.step { try Console.result(step.lines) }
       }
       if command.json { try Console.json(report) }
     }

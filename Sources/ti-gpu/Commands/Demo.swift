@@ -74,9 +74,9 @@ struct Demo: ParsableCommand {
             embedding: run.folder.embedding.path, lossCurve: run.folder.lossCurve.path, sheet: sheetFile.path,
             trainingSeconds: trainingSeconds, seconds: Date().timeIntervalSince(start)))
       } else {
-        print("The learned word:  \(run.folder.embedding.path)")
-        print("The loss curve:    \(run.folder.lossCurve.path)")
-        print("Before and after:  \(sheetFile.path)")
+        try Console.result("The learned word:  \(run.folder.embedding.path)")
+        try Console.result("The loss curve:    \(run.folder.lossCurve.path)")
+        try Console.result("Before and after:  \(sheetFile.path)")
       }
     }
   }

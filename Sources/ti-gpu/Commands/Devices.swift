@@ -19,12 +19,14 @@ struct Devices: ParsableCommand {
   func run() throws {
     let listing = Listing(cpu: try CPUBackend(precision: .float32).name, opencl: try OpenCLDevices.list())
     if json { return try Console.json(listing) }
-    print("cpu         \(listing.cpu)")
+    try Console.result("cpu         \(listing.cpu)")
     for device in listing.opencl {
-      print(
+      try Console.result(
         "\(device.identifier)  \(device.name), \(device.kind.rawValue), \(device.computeUnits) compute units, "
           + "\(device.globalMemory >> 20) MiB, \(device.platform)")
     }
-    if listing.opencl.isEmpty { print("no OpenCL device: install your graphics card's OpenCL driver to use it") }
+    if listing.opencl.isEmpty {
+      try Console.result("no OpenCL device: install your graphics card's OpenCL driver to use it")
+    }
   }
 }

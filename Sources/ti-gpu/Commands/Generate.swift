@@ -122,7 +122,7 @@ struct Generate: ParsableCommand {
             files: files.map(\.path), sheet: sheet?.path, seconds: Date().timeIntervalSince(start),
             device: try makeBackend(precision).name))
       } else {
-        for file in files + [sheet].compactMap({ $0 }) { print(file.path) }
+        for file in files + [sheet].compactMap({ $0 }) { try Console.result(file.path) }
       }
     }
   }

@@ -153,7 +153,7 @@ private struct TrainWork: BackendWork {
           finished: outcome == .finished, finalLoss: progress.last?.loss, seconds: Date().timeIntervalSince(start),
           peakBytes: run.peakBytes, device: progress.device, seed: settings.seed))
     } else if let embedding {
-      print(embedding)
+      try Console.result(embedding)
     }
     if outcome == .stopped {
       Console.note("Stopped after step \(run.stepsDone); go on with: --resume \(folder.url.path)")
@@ -200,11 +200,15 @@ private struct ReplayWork: BackendWork {
     let run = try ReplayRun(
       model: ModelOptions.folder(command.model ?? ""), trace: trace, placeholder: word, backend: makeBackend(precision))
     let folder = try RunFolder(new: URL(fileURLWithPath: command.output ?? ""), overwriting: command.overwrite)
+    try folder.take()
+    try folder.clear()
     Console.note("Replaying \(run.trace.steps) steps on \(run.backend.name), \(precision.rawValue)")
     var steps: [Step] = []
     let maximum = try run.run { result, errors in
       steps.append(Step(step: result.step, loss: result.loss, errors: errors))
-      if !command.json { print("step \(result.step)  loss \(result.loss)\(errors.map { "  " + $0.line } ?? "")") }
+      if !command.json {
+        try Console.result("step \(result.step)  loss \(result.loss)\(errors.map { "  " + $0.line } ?? "")")
+      }
     }
     try run.embedding().write(to: folder.embedding)
     if command.json {
@@ -213,7 +217,7 @@ private struct ReplayWork: BackendWork {
           steps: steps, maximum: maximum, tolerance: command.replayTolerance, device: run.backend.name,
           precision: precision.rawValue, embedding: folder.embedding.path))
     } else if let maximum {
-      print("maximum  \(maximum.line)")
+      try Console.result("maximum  \(maximum.line)")
     }
     guard let tolerance = command.replayTolerance else { return }
     guard let maximum else {

@@ -1,4 +1,6 @@
+import ArgumentParser
 import Foundation
+import Tensors
 
 /// What the program says to a person: on standard error, so that standard output is left for results.
 enum Console {
@@ -21,25 +23,38 @@ enum Console {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    print(String(decoding: try encoder.encode(value), as: UTF8.self))
+    try result(String(decoding: try encoder.encode(value), as: UTF8.self))
   }
 
-  static func write(_ text: String) {
-    put(text, STDERR_FILENO)
+  /// A line of the result, on standard output.
+  ///
+  /// - Throws: `UserError(.inputOutput)` where it can't be written, `ExitCode` where its reader is gone.
+  static func result(_ line: String) throws {
+    let failure = put(line + "\n", STDOUT_FILENO)
+    if failure == EPIPE { throw ExitCode(Interrupt.exitCode) }
+    if failure != 0 {
+      throw UserError(
+        .inputOutput, "the result can't be written to standard output: \(String(cString: strerror(failure)))")
+    }
   }
 
-  /// Writes all of a text, or notes that nobody is there to read it.
-  private static func put(_ text: String, _ descriptor: Int32) {
+  /// A text on standard error, as it is.
+  static func write(_ text: String) { _ = put(text, STDERR_FILENO) }
+
+  /// Writes all of a text, and notes where nobody is there to read it. Returns the system's error, 0 for none.
+  private static func put(_ text: String, _ descriptor: Int32) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = bytes.withUnsafeBytes { systemWrite(descriptor, $0.baseAddress!, $0.count) }
       if count < 0, errno == EINTR || errno == EAGAIN { continue }
       guard count > 0 else {
-        if errno == EPIPE { Interrupt.readerIsGone() }
-        return
+        let failure = errno
+        if failure == EPIPE { Interrupt.readerIsGone() }
+        return failure
       }
       bytes = bytes.dropFirst(count)
     }
+    return 0
   }
 }
 

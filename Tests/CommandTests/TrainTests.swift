@@ -1,0 +1,119 @@
+import DemoModel
+import Foundation
+import ModelFiles
+import TestSupport
+import Testing
+
+/// Training as a person runs it: what it leaves, what it says, and how it ends.
+@Suite(.serialized) struct TrainTests {
+  private func train(_ steps: Int, _ output: URL, _ more: [String] = []) -> [String] {
+    [
+      "train", "--model", "demo", "--images", "demo:my-cat", "--token", "<my-cat>", "--initializer", "cat", "--steps",
+      "\(steps)", "--resolution", "32", "--checkpoint-every", "2", "--device", "cpu", "--output", output.path,
+    ] + more
+  }
+
+  private func expectSameBytes(_ a: URL, _ b: URL, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    for name in ["learned_embeds.safetensors", "metrics.csv"] {
+      let (a, b) = (a.appendingPathComponent(name), b.appendingPathComponent(name))
+      #expect(try Data(contentsOf: a) == Data(contentsOf: b), "\(name)", sourceLocation: sourceLocation)
+    }
+  }
+
+  private func object(_ text: String) throws -> [String: Any] {
+    try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+  }
+
+  @Test func theWordsPathIsTheResult() throws {
+    try TemporaryFolder.with { folder in
+      let run = folder.appendingPathComponent("run")
+      let result = try Program.run(train(2, run))
+      #expect(result.code == 0)
+      #expect(result.output == run.appendingPathComponent("learned_embeds.safetensors").path + "\n")
+    }
+  }
+
+  @Test func jsonSaysWhatCameOfIt() throws {
+    try TemporaryFolder.with { folder in
+      let run = folder.appendingPathComponent("run")
+      let result = try Program.run(train(2, run, ["--json", "--seed", "7"]))
+      #expect(result.code == 0)
+      let json = try object(result.output)
+      #expect(json["embedding"] as? String == run.appendingPathComponent("learned_embeds.safetensors").path)
+      #expect(json["steps_done"] as? Int == 2 && json["finished"] as? Bool == true && json["seed"] as? Int == 7)
+      #expect((json["final_loss"] as? Double).map { $0 > 0 } == true)
+    }
+  }
+
+  /// A finished run, then more steps: the folder knows model, pictures, device and options.
+  @Test func theFolderAloneIsEnoughToGoOn() throws {
+    try TemporaryFolder.with { folder in
+      let (unbroken, resumed) = (folder.appendingPathComponent("a"), folder.appendingPathComponent("b"))
+      #expect(try Program.run(train(5, unbroken)).code == 0)
+      #expect(try Program.run(train(3, resumed)).code == 0)
+      let finished = try Program.run(["train", "--resume", resumed.path])
+      #expect(finished.code == 0 && finished.error.contains("finished: 3 of 3"))
+      let more = try Program.run(["train", "--resume", resumed.path, "--steps", "5", "--json"])
+      #expect(more.code == 0)
+      #expect(try object(more.output)["steps_done"] as? Int == 5)
+      try expectSameBytes(unbroken, resumed)
+      let fewer = try Program.run(["train", "--resume", resumed.path, "--steps", "4"])
+      #expect(fewer.code == 64 && fewer.error.contains("has done 5 steps"))
+    }
+  }
+
+  @Test func aNewRunDoesNotTakeAnothersPlace() throws {
+    try TemporaryFolder.with { folder in
+      let run = folder.appendingPathComponent("run")
+      #expect(try Program.run(train(1, run)).code == 0)
+      let second = try Program.run(train(1, run))
+      #expect(second.code == 73 && second.error.contains("--overwrite"))
+      #expect(try Program.run(train(1, run, ["--overwrite"])).code == 0)
+    }
+  }
+
+  /// Ctrl-C, a polite kill and a closed terminal in the midst of training: the run is saved, and goes on to the same bytes.
+  @Test(arguments: [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 129)] as [(Int32, Int32)])
+  func signalsSave(signal: Int32, code: Int32) throws {
+    try TemporaryFolder.with { folder in
+      let (unbroken, ended) = (folder.appendingPathComponent("a"), folder.appendingPathComponent("b"))
+      let result = try Program.run(train(100, ended)) { process in
+        // Once steps are being taken.
+        while process.isRunning, (try? Data(contentsOf: ended.appendingPathComponent("metrics.csv")))?.count ?? 0 < 200 {
+          usleep(1000)
+        }
+        kill(process.processIdentifier, signal)
+      }
+      #expect(result.code == code, "\(result.error)")
+      #expect(result.error.contains("--resume"))
+      #expect(FileManager.default.fileExists(atPath: ended.appendingPathComponent("learned_embeds.safetensors").path))
+      #expect(try Program.run(["train", "--resume", ended.path]).code == 0)
+      #expect(try Program.run(train(100, unbroken)).code == 0)
+      try expectSameBytes(unbroken, ended)
+    }
+  }
+
+  /// Nobody reads the result any more: the work is kept, and the exit code says so.
+  @Test func aReaderThatGoesAwayIsNoticed() throws {
+    try TemporaryFolder.with { folder in
+      let run = folder.appendingPathComponent("run")
+      let result = try Program.run(train(2, run), output: .closedPipe)
+      #expect(result.code == 141)
+      #expect(FileManager.default.fileExists(atPath: run.appendingPathComponent("learned_embeds.safetensors").path))
+    }
+  }
+
+  /// A replay holds its steps against the trace's, and writes the word.
+  @Test func aReplayWritesItsWord() throws {
+    try TemporaryFolder.with { folder in
+      let model = Fixtures.url("models/tiny-sd1")
+      let result = try Program.run([
+        "train", "--model", model.path, "--replay", model.appendingPathComponent("replay.safetensors").path, "--token",
+        "<new>", "--device", "cpu", "--replay-tolerance", "1e-5", "--output", folder.appendingPathComponent("run").path,
+      ])
+      #expect(result.code == 0, "\(result.error)")
+      #expect(
+        FileManager.default.fileExists(atPath: folder.appendingPathComponent("run/learned_embeds.safetensors").path))
+    }
+  }
+}

@@ -79,7 +79,8 @@ import Testing
       let (unbroken, ended) = (folder.appendingPathComponent("a"), folder.appendingPathComponent("b"))
       let result = try Program.run(train(100, ended)) { process in
         // Once steps are being taken.
-        while process.isRunning, (try? Data(contentsOf: ended.appendingPathComponent("metrics.csv")))?.count ?? 0 < 200 {
+        while process.isRunning, (try? Data(contentsOf: ended.appendingPathComponent("metrics.csv")))?.count ?? 0 < 200
+        {
           usleep(1000)
         }
         kill(process.processIdentifier, signal)

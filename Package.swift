@@ -14,7 +14,6 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
-    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", "3.0.0"..<"5.0.0"),
   ],
   targets: [
@@ -42,8 +41,7 @@ let package = Package(
     .target(
       name: "TextualInversion",
       dependencies: [
-        "StableDiffusion", "Images", .product(name: "Logging", package: "swift-log"),
-        .product(name: "Crypto", package: "swift-crypto"),
+        "StableDiffusion", "Images", .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .target(name: "DemoModel", resources: [.copy("Resources")]),
     .executableTarget(
@@ -51,7 +49,6 @@ let package = Package(
       dependencies: [
         "TextualInversion", "CPUBackend", "OpenCLBackend", "DemoModel",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"),
       ]),
 
     // Tests.

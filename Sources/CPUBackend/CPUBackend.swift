@@ -9,7 +9,7 @@ import Tensors
 /// Storage may be 16 bits wide on every processor: where there is no 16-bit arithmetic numbers are widened on their way in.
 /// Sums are always float32 or wider. Work is done when an operation returns, and its result does
 /// not depend on how many threads ran it.
-public final class CPUBackend: Backend, @unchecked Sendable {
+public final class CPUBackend: Backend {
   public typealias Storage = CPUStorage
 
   public let name: String

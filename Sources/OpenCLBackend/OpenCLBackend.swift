@@ -4,9 +4,8 @@ import Tensors
 
 /// Operations on an OpenCL device, by the kernels under `Kernels/`.
 ///
-/// `@unchecked Sendable`: a backend may be handed from thread to thread, but is driven by one at a time, as every backend; only
-/// tensors may be let go anywhere, and the pool they return to has a lock.
-public final class OpenCLBackend: StorageBackend, @unchecked Sendable {
+/// Its tensors may be let go on any thread: the pool they return to has a lock.
+public final class OpenCLBackend: StorageBackend {
   public typealias Storage = OpenCLBuffer
 
   /// What is seldom asked for.

@@ -1,10 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
+import Foundation
 
 extension Philox {
   /// `count` numbers of the standard normal distribution, by the Box-Muller transform in double precision.

@@ -85,6 +85,19 @@ import Testing
     #expect(try unet(spelled) == plain)
   }
 
+  /// diffusers' `AutoencoderKL` takes `force_upcast` for true where the file is silent; files of VAEs that were made to fit float16
+  /// say false.
+  @Test func anAutoencoderIsStoredIn16BitsOnlyWhereItsFileSaysSo() throws {
+    func precision(_ json: String, beside type: ElementType) throws -> ElementType {
+      try JSONDecoder().decode(AutoencoderConfiguration.self, from: Data(json.utf8)).precision(beside: type)
+    }
+    for type in ElementType.allCases {
+      #expect(try precision("{}", beside: type) == .float32)
+      #expect(try precision(#"{"force_upcast": true}"#, beside: type) == .float32)
+      #expect(try precision(#"{"force_upcast": false}"#, beside: type) == type)
+    }
+  }
+
   @Test func otherTextEncodersAndAutoencodersAreRefused() throws {
     func decode<T: Decodable>(_ type: T.Type, _ json: String) throws -> T {
       try JSONDecoder().decode(type, from: Data(json.utf8))

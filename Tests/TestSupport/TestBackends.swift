@@ -2,6 +2,7 @@ import CPUBackend
 import Foundation
 import OpenCLBackend
 import Operators
+import Synchronization
 import Tensors
 import Testing
 
@@ -28,19 +29,22 @@ public struct TestBackend: Sendable, CustomTestStringConvertible {
     try cell.run(body)
   }
 
+  /// `@unchecked`: whoever has the turn drives the backend, on whatever thread.
   private final class Cell: @unchecked Sendable {
-    private let lock = NSLock()
+    private let turn = Mutex(())
     private let make: @Sendable () throws -> any Backend
     private var made: Result<any Backend, any Error>?
 
     init(_ make: @escaping @Sendable () throws -> any Backend) { self.make = make }
 
     func run<Value>(_ body: (any Backend) throws -> Value) throws -> Value {
-      lock.lock()
-      defer { lock.unlock() }
-      let backend = made ?? Result(catching: make)
-      made = backend
-      return try body(backend.get())
+      var result: Result<Value, any Error>?
+      turn.withLock { _ in
+        let backend = made ?? Result(catching: make)
+        made = backend
+        result = Result { try body(backend.get()) }
+      }
+      return try #require(result).get()
     }
   }
 }

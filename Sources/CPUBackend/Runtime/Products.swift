@@ -1,12 +1,10 @@
 import COneDNN
-import Foundation
 import Operators
 import Tensors
 
 /// oneDNN's products of activations with frozen weights: what layout weights take, and compiled primitives by their sizes.
-final class Products: @unchecked Sendable {
+final class Products {
   private let engine: OpaquePointer
-  private let lock = NSLock()
   private var compiled: [Key: Compiled] = [:]
 
   private struct Key: Hashable {
@@ -42,8 +40,6 @@ final class Products: @unchecked Sendable {
 
   /// Whether the library has fast code for the shape's element type on this machine.
   func isFast(_ shape: ProductShape, _ operation: String) throws(OperationError) -> Bool {
-    lock.lock()
-    defer { lock.unlock() }
     var c = shape.c
     var layout: Int32 = 0
     var bytes = 0
@@ -57,8 +53,6 @@ final class Products: @unchecked Sendable {
   func pack(
     _ shape: ProductShape, _ weights: UnsafePointer<Float>, into pool: MemoryPool, _ operation: String
   ) throws(OperationError) -> PackedWeights {
-    lock.lock()
-    defer { lock.unlock() }
     var c = shape.c
     var layout: Int32 = 0
     var bytes = 0
@@ -73,8 +67,6 @@ final class Products: @unchecked Sendable {
     _ shape: ProductShape, _ x: CPUStorage, _ weights: PackedWeights, bias: CPUStorage?, _ y: CPUStorage,
     _ pool: MemoryPool, _ operation: String
   ) throws(OperationError) {
-    lock.lock()
-    defer { lock.unlock() }
     let key = Key(shape: shape, layout: weights.layout)
     let compiled: Compiled
     if let known = self.compiled[key] {

@@ -6,7 +6,7 @@ import Tensors
 /// A piece of device memory that goes back to its pool with its last reference.
 ///
 /// With one in-order queue the memory may be handed out again at once: whatever is queued later runs later.
-public final class OpenCLBuffer: @unchecked Sendable {
+public final class OpenCLBuffer: Sendable {
   /// Bytes that may be used; what was there before is not cleared.
   let capacity: Int
   let memory: MemoryHandle

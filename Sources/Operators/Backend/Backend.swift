@@ -3,8 +3,8 @@ import Tensors
 /// What every backend offers whatever it computes: storage for tensors, and the way in and out.
 ///
 /// Work is queued in order: an operation may return before it has run, `download` and `synchronize` wait.
-/// A backend is driven by one thread at a time.
-public protocol StorageBackend: AnyObject, Sendable {
+/// A backend is driven by one thread at a time, so it is not `Sendable`; its tensors are, and may be let go anywhere.
+public protocol StorageBackend: AnyObject {
   /// A piece of the backend's memory. It goes back to the pool when its last reference goes.
   associatedtype Storage: Sendable
 

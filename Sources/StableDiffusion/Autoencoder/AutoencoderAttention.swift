@@ -3,7 +3,7 @@ import Tensors
 
 /// Attention of a feature map's pixels to each other, one head as wide as the channels: `y = attention(norm(x)) + x`,
 /// `[batch, height, width, channels]`. Forward alone: pictures are not differentiated.
-struct AutoencoderAttention<B: Backend>: Sendable {
+struct AutoencoderAttention<B: Backend> {
   private let norm: GroupNormLayer<B>
   private let attention: SelfAttentionLayer<B>
 

@@ -17,8 +17,11 @@ public struct AutoencoderConfiguration: Sendable, Hashable, Decodable {
   /// Whether 1x1 convolutions stand between the encoder and the moments, and between the latents and the decoder.
   public var convolvesMoments: Bool
   public var convolvesLatents: Bool
-  /// Whether its features outgrow float16, as those of Stable Diffusion's own do: build it on a float32 backend.
+  /// Whether its features outgrow float16, as those of Stable Diffusion's own do (`force_upcast`).
   public var needsFloat32: Bool
+
+  /// What to store it in where the rest of the model is stored in `type`.
+  public func precision(beside type: ElementType) -> ElementType { needsFloat32 ? .float32 : type }
 
   public init(
     pictureChannels: Int = 3, latentChannels: Int = 4, levels: [Int], layers: Int = 2, groups: Int = 32,

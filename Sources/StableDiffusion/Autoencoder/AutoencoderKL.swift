@@ -5,9 +5,8 @@ import Tensors
 /// Stable Diffusion's autoencoder: pictures to latents of an eighth of their height and width, and back.
 ///
 /// Forward alone: latents are made once, before training. Full-size pictures take the most memory of all that the
-/// program does; encode and decode them one by one. Where `configuration.needsFloat32`, features outgrow float16: build
-/// it on a backend of float32 (or bfloat16) precision, whatever the rest of the model has.
-public struct AutoencoderKL<B: Backend>: Sendable {
+/// program does; encode and decode them one by one. `configuration.precision(beside:)` says which backend to build it on.
+public struct AutoencoderKL<B: Backend> {
   public let configuration: AutoencoderConfiguration
 
   private let encoder: PictureEncoder<B>

@@ -3,7 +3,7 @@ import Tensors
 
 /// The autoencoder's middle, in encoder and decoder alike: a residual block, attention where configured, a residual
 /// block.
-struct AutoencoderMiddle<B: Backend>: Sendable {
+struct AutoencoderMiddle<B: Backend> {
   private let first: ResNet<B>
   private let attention: AutoencoderAttention<B>?
   private let second: ResNet<B>

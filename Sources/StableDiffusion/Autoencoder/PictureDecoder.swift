@@ -3,7 +3,7 @@ import Tensors
 
 /// Latents to pictures: residual blocks, level after level, the coarsest first, each but the last doubling height and
 /// width.
-struct PictureDecoder<B: Backend>: Sendable {
+struct PictureDecoder<B: Backend> {
   private let backend: B
   private let convIn: ConvolutionLayer<B>
   private let middle: AutoencoderMiddle<B>
@@ -11,7 +11,7 @@ struct PictureDecoder<B: Backend>: Sendable {
   private let normOut: GroupNormLayer<B>
   private let convOut: ConvolutionLayer<B>
 
-  private struct Level: Sendable {
+  private struct Level {
     let resnets: [ResNet<B>]
     let upsample: ConvolutionLayer<B>?
   }

@@ -3,14 +3,14 @@ import Tensors
 
 /// Pictures to the moments of their latents: residual blocks, level after level, each but the last halving height and
 /// width.
-struct PictureEncoder<B: Backend>: Sendable {
+struct PictureEncoder<B: Backend> {
   private let convIn: ConvolutionLayer<B>
   private let levels: [Level]
   private let middle: AutoencoderMiddle<B>
   private let normOut: GroupNormLayer<B>
   private let convOut: ConvolutionLayer<B>
 
-  private struct Level: Sendable {
+  private struct Level {
     let resnets: [ResNet<B>]
     /// Zeros go below and to the right alone.
     let downsample: ConvolutionLayer<B>?

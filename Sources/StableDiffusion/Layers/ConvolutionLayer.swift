@@ -2,7 +2,7 @@ import Operators
 import Tensors
 
 /// `y = x * W + b + addend` with frozen weights: `x` is `[batch, height, width, inputs]`.
-struct ConvolutionLayer<B: Backend>: Sendable {
+struct ConvolutionLayer<B: Backend> {
   private let backend: B
   private let op: Convolution
   private let weights: B.ConvolutionWeights

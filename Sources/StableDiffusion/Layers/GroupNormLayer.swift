@@ -3,7 +3,7 @@ import Tensors
 
 /// Group normalization with a frozen scale and shift, and SiLU behind it where asked for: `x` is `[batch, ...,
 /// channels]`.
-struct GroupNormLayer<B: Backend>: Sendable {
+struct GroupNormLayer<B: Backend> {
   private let backend: B
   private let op: GroupNorm
   private let scale: Tensor<B.Storage>

@@ -2,7 +2,7 @@ import Operators
 import Tensors
 
 /// Layer normalization with a frozen scale and shift: `x` is `[..., channels]`.
-struct LayerNormLayer<B: Backend>: Sendable {
+struct LayerNormLayer<B: Backend> {
   private let backend: B
   private let op: LayerNorm
   private let scale: Tensor<B.Storage>

@@ -2,7 +2,7 @@ import Operators
 import Tensors
 
 /// `y = activation(x Wᵀ + b) + residual` with frozen weights: `x` is `[..., inputs]`, `y` is `[..., outputs]`.
-struct LinearLayer<B: Backend>: Sendable {
+struct LinearLayer<B: Backend> {
   private let backend: B
   private let op: Linear
   private let weights: B.LinearWeights

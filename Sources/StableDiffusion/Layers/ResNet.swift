@@ -9,7 +9,7 @@ import Tensors
 /// `x` is `[batch, height, width, inputs]`, `time` is `[batch, timeWidth]`, `y` is `[batch, height, width, outputs]`.
 /// The shortcut is a 1x1 convolution where inputs and outputs differ. Backward goes to `x`; the timestep has no
 /// gradient.
-struct ResNet<B: Backend>: Sendable {
+struct ResNet<B: Backend> {
   private let norm1: GroupNormLayer<B>
   private let conv1: ConvolutionLayer<B>
   private let timeProjection: LinearLayer<B>?

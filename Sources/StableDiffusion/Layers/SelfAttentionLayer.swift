@@ -3,7 +3,7 @@ import Tensors
 
 /// Attention of a sequence to itself: `y = W_o attention(W_q x, W_k x, W_v x) + residual`; `x` is `[batch, tokens,
 /// width]`.
-struct SelfAttentionLayer<B: Backend>: Sendable {
+struct SelfAttentionLayer<B: Backend> {
   private let backend: B
   private let op: Attention
   private let toQuery: LinearLayer<B>

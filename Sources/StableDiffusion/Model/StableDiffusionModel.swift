@@ -75,7 +75,7 @@ public struct StableDiffusionModel: Sendable {
     try UNet(backend, shape.unet, weights: weights("unet"), differentiable: differentiable)
   }
 
-  /// Where `shape.autoencoder.needsFloat32`, `backend` should be of float32 or bfloat16 precision.
+  /// `backend` should be of `shape.autoencoder.precision(beside:)`.
   public func autoencoder<B: Backend>(on backend: B) throws -> AutoencoderKL<B> {
     try AutoencoderKL(backend, shape.autoencoder, weights: weights("vae"))
   }

@@ -1,12 +1,5 @@
+import Foundation
 import Tensors
-
-#if canImport(Glibc)
-  import Glibc
-#elseif canImport(Musl)
-  import Musl
-#else
-  import Darwin
-#endif
 
 /// DPM-Solver++ of second order from two steps, 2M (Lu et al., "DPM-Solver++", 2022, algorithm 2): `x' = (σ'/σ) x - α'
 /// (e^-h - 1) (x₀ + (x₀ - x₀⁻) / 2r)`, with `λ = log(α/σ)`, `h = λ' - λ`, `r = h⁻ / h` and `⁻` for the step before.

@@ -11,7 +11,7 @@ import Tensors
 ///
 /// Its input may hold words beyond the vocabulary, whose rows are given with each call: those are what is trained, and
 /// backward goes down to them.
-public struct TextEncoder<B: Backend>: Sendable {
+public struct TextEncoder<B: Backend> {
   public let configuration: CLIPTextConfiguration
   /// Names the rows: ids below `embedding.vocabulary` are the table's, those from there on the trained rows'.
   public let embedding: TokenEmbedding
@@ -76,7 +76,7 @@ public struct TextEncoder<B: Backend>: Sendable {
     return (context, Saved(blocks: savedBlocks, finalNorm: savedNorm))
   }
 
-  /// The gradient of what the token embedding gave, `[batch, length, width]`; `StorageBackend.backwardRows` with
+  /// The gradient of what the token embedding gave, `[batch, length, width]`; `EmbeddingBackend.backwardRows` with
   /// `embedding` makes the rows' gradient of it.
   public func backward(_ dContext: Tensor<B.Storage>, _ saved: consuming Saved)
     throws(OperationError) -> Tensor<B.Storage>

@@ -5,7 +5,7 @@ import Tensors
 ///
 ///     h = x + attention(norm1(x))
 ///     y = h + fc2(activation(fc1(norm2(h))))
-struct TextEncoderBlock<B: Backend>: Sendable {
+struct TextEncoderBlock<B: Backend> {
   private let backend: B
   private let norm1: LayerNormLayer<B>
   private let attention: SelfAttentionLayer<B>

@@ -1,11 +1,11 @@
-import Foundation
+import Synchronization
 import Tensors
 
 /// Byte-pair encoding: a word's bytes, joined pair by pair in the order of a table of merges (Sennrich et al., 2016),
 /// with CLIP's mark for the end of a word.
 ///
 /// Words once encoded are remembered; any thread may encode.
-final class BytePairEncoding: @unchecked Sendable {
+final class BytePairEncoding: Sendable {
   /// Stands at the end of every word's last piece.
   static let endOfWord = "</w>"
 
@@ -16,8 +16,7 @@ final class BytePairEncoding: @unchecked Sendable {
   /// By the numbers of two neighbours, what they become and when.
   private let merges: [UInt64: (rank: Int32, id: Int32)]
 
-  private let lock = NSLock()
-  private var remembered: [String: [Int32]] = [:]
+  private let remembered = Mutex<[String: [Int32]]>([:])
   private static let mostRemembered = 10_000
 
   /// - Parameters:
@@ -46,15 +45,12 @@ final class BytePairEncoding: @unchecked Sendable {
 
   /// The numbers of a word's pieces.
   func encode(_ word: String) -> [Int32] {
-    lock.lock()
-    let known = remembered[word]
-    lock.unlock()
-    if let known { return known }
+    if let known = remembered.withLock({ $0[word] }) { return known }
     let ids = merged(word)
-    lock.lock()
-    if remembered.count >= BytePairEncoding.mostRemembered { remembered.removeAll(keepingCapacity: true) }
-    remembered[word] = ids
-    lock.unlock()
+    remembered.withLock { remembered in
+      if remembered.count >= BytePairEncoding.mostRemembered { remembered.removeAll(keepingCapacity: true) }
+      remembered[word] = ids
+    }
     return ids
   }
 

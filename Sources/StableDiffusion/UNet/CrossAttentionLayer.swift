@@ -4,7 +4,7 @@ import Tensors
 /// Attention of a picture's features to the context: `y = W_o attention(W_q x, W_k context, W_v context) + residual`.
 ///
 /// `x` is `[batch, pixels, width]`, `context` is `[batch, tokens, contextWidth]`.
-struct CrossAttentionLayer<B: Backend>: Sendable {
+struct CrossAttentionLayer<B: Backend> {
   private let backend: B
   private let op: Attention
   private let reach: GradientReach

@@ -3,7 +3,7 @@ import Tensors
 
 /// One level of the way down: stages, then a convolution that halves height and width, except on the last level.
 /// Each of them leaves its result as a skip connection.
-struct DownBlock<B: Backend>: Sendable {
+struct DownBlock<B: Backend> {
   private let backend: B
   private let stages: [UNetStage<B>]
   private let downsample: ConvolutionLayer<B>?

@@ -3,7 +3,7 @@ import Tensors
 
 /// A transformer block's gated perceptron, four times as wide inside: `y = W_2 geglu(W_1 x) + residual`, `[...,
 /// width]`.
-struct FeedForward<B: Backend>: Sendable {
+struct FeedForward<B: Backend> {
   private let backend: B
   private let widen: LinearLayer<B>
   private let narrow: LinearLayer<B>

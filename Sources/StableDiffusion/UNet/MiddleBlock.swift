@@ -2,7 +2,7 @@ import Operators
 import Tensors
 
 /// The coarsest level's middle: a residual block, a transformer, a residual block.
-struct MiddleBlock<B: Backend>: Sendable {
+struct MiddleBlock<B: Backend> {
   private let first: UNetStage<B>
   private let second: UNetStage<B>
 

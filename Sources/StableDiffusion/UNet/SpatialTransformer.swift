@@ -6,7 +6,7 @@ import Tensors
 ///     h = proj_in(norm(x))        seen as [batch, height * width, channels]: NHWC needs no reordering
 ///     h = block(h, context), block after block
 ///     y = proj_out(h) + x
-struct SpatialTransformer<B: Backend>: Sendable {
+struct SpatialTransformer<B: Backend> {
   private let reach: GradientReach
   private let norm: GroupNormLayer<B>
   private let projectIn: LinearLayer<B>

@@ -5,7 +5,7 @@ import Tensors
 ///
 /// The outer SiLU is the one that every residual block has before its projection, done once. There is no backward: the
 /// timestep is given.
-struct TimeEmbedding<B: Backend>: Sendable {
+struct TimeEmbedding<B: Backend> {
   private let backend: B
   private let sinusoids: TimestepEmbedding
   private let linear1: LinearLayer<B>

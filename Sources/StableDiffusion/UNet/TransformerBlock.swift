@@ -6,7 +6,7 @@ import Tensors
 ///     h1 = x  + selfAttention(norm1(x))
 ///     h2 = h1 + crossAttention(norm2(h1), context)
 ///     y  = h2 + feedForward(norm3(h2))
-struct TransformerBlock<B: Backend>: Sendable {
+struct TransformerBlock<B: Backend> {
   private let reach: GradientReach
   private let norm1: LayerNormLayer<B>
   private let selfAttention: SelfAttentionLayer<B>

@@ -13,7 +13,7 @@ import Tensors
 ///
 /// Backward goes to the context alone: weights are frozen and latents are given, so below the first cross-attention
 /// nothing is differentiated, kept or packed for it (`GradientReach`).
-public struct UNet<B: Backend>: Sendable {
+public struct UNet<B: Backend> {
   public let configuration: UNetConfiguration
 
   private let timeEmbedding: TimeEmbedding<B>

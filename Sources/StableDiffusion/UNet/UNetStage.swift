@@ -3,7 +3,7 @@ import Tensors
 
 /// A residual block, and behind it, where the level attends to the context, a transformer: what every level is a row
 /// of.
-struct UNetStage<B: Backend>: Sendable {
+struct UNetStage<B: Backend> {
   private let reach: GradientReach
   private let resnet: ResNet<B>
   private let transformer: SpatialTransformer<B>?

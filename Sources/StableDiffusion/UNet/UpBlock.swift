@@ -3,7 +3,7 @@ import Tensors
 
 /// One level of the way up: stages, each over what is below and the last skip side by side, then, except on the first
 /// level, nearest-neighbour doubling of height and width, to the next skip's, and a convolution.
-struct UpBlock<B: Backend>: Sendable {
+struct UpBlock<B: Backend> {
   private let backend: B
   private let stages: [UNetStage<B>]
   private let inputs: [Input]

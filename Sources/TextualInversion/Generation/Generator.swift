@@ -25,7 +25,7 @@ public final class Generator<B: Backend> {
   ///
   /// - Parameters:
   ///   - embeddings: learned words; n vectors answer to `word word_1 ...`, and the bare word stands for them all.
-  ///   - makeBackend: a backend that stores as asked; the VAE, whose activations overflow float16, is run in float32.
+  ///   - makeBackend: a backend that stores as asked. The VAE has float32 unless its configuration says that less will do.
   /// - Throws: `UserError(.badData)` if a word is in the vocabulary already or does not fit the model.
   public init(
     model: ModelFolder, embeddings: [EmbeddingFile], precision: ElementType, makeBackend: (ElementType) throws -> B
@@ -50,7 +50,8 @@ public final class Generator<B: Backend> {
     self.words = words
     schedulerConfiguration = modelFiles.shape.scheduler
     backend = try makeBackend(precision)
-    vaeBackend = precision == .float32 ? backend : try makeBackend(.float32)
+    let vaePrecision = modelFiles.shape.autoencoder.precision(beside: precision)
+    vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
     rows =
       embeddings.isEmpty
       ? nil
@@ -134,6 +135,6 @@ public final class Generator<B: Backend> {
   private func decoded(_ latents: HostTensor) throws -> Picture {
     let scale = vae.configuration.scalingFactor
     let unscaled = HostTensor(latents.shape, latents.values.map { $0 / scale })
-    return Picture(try vaeBackend.download(vae.decode(vaeBackend.upload(unscaled, as: .float32))))
+    return Picture(try vaeBackend.download(vae.decode(vaeBackend.upload(unscaled, as: vaeBackend.precision))))
   }
 }

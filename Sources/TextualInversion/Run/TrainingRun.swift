@@ -43,7 +43,8 @@ public final class TrainingRun<B: Backend> {
   ///   - folder: where the results go, or the folder of the run to go on with.
   ///   - optimizer: the rule of update; the settings' own unless another is given.
   ///   - source: how model, pictures and device were named, for going on with the run later.
-  ///   - makeBackend: a backend that stores activations and weights as asked; the VAE is always run in float32.
+  ///   - makeBackend: a backend that stores activations and weights as asked. The VAE has float32 unless its
+  ///     configuration says that less will do.
   /// - Throws: `UserError` for what the user can mend.
   public init(
     model modelFolder: ModelFolder, pictures: URL, settings: TrainingSettings, folder: RunFolder,
@@ -172,7 +173,7 @@ public final class TrainingRun<B: Backend> {
 
   /// The pictures' latents; nil where an observer asked to stop.
   private func encodedPictures() throws -> LatentCache? {
-    let backend = try makeBackend(.float32)
+    let backend = try makeBackend(model.shape.autoencoder.precision(beside: settings.precision))
     let vae = try model.autoencoder(on: backend)
     return try LatentCache(concept.pictures, vae: vae, backend: backend, withMirrored: settings.flips) { done in
       try context.emit(.encoded(pictures: done, of: concept.pictures.count))

@@ -1,7 +1,6 @@
 import ArgumentParser
 import Foundation
-import Operators
-import Tensors
+import TextualInversion
 
 /// The program's commands.
 struct TIGPU: ParsableCommand {
@@ -16,6 +15,7 @@ struct TIGPU: ParsableCommand {
         ti-gpu generate --model ./sd15 --embedding ./run/learned_embeds.safetensors \\
           --prompt 'a photo of <toy> on a beach' --output beach.png
       """,
+    version: programVersion,
     subcommands: [Train.self, Generate.self, Demo.self, Devices.self, Bench.self])
 }
 
@@ -24,37 +24,16 @@ enum Program {
   static func main() {
     // A reader that goes away is met as a failed write, so that the work can be saved.
     signal(SIGPIPE, SIG_IGN)
+    let arguments = CommandLineArguments(CommandLine.arguments.dropFirst())
     do {
-      var command = try TIGPU.parseAsRoot()
+      var command = try TIGPU.parseAsRoot(arguments.words)
       try command.run()
     } catch {
-      exit(report(error))
-    }
-  }
-
-  /// Says what went wrong in one line on standard error, and returns the exit code for it.
-  private static func report(_ error: any Error) -> Int32 {
-    switch error {
-    case let error as UserError:
-      Console.error(error.message)
-      return error.kind.rawValue
-    case let error as OperationError:
-      // A bug of ours or of a driver, unless the device is simply too small.
-      let advice = error.code == .outOfMemory ? " (try a smaller --resolution or --batch-size, or --precision f16)" : ""
-      Console.error("\(error)\(advice)")
-      return 70
-    case is CancellationError:
-      return Interrupt.exitCode
-    case let error as ExitCode:
-      return error.rawValue
-    default:
-      let code = TIGPU.exitCode(for: error)
-      if code == .success {
-        print(TIGPU.fullMessage(for: error))
-      } else {
-        Console.error(TIGPU.message(for: error).split(separator: "\n").first.map(String.init) ?? "\(error)")
-      }
-      return code.rawValue
+      if TIGPU.exitCode(for: error) == .success { return print(TIGPU.fullMessage(for: error)) }
+      let failure = Failure(error, arguments: arguments)
+      if !failure.isSaid { Console.error(failure.message) }
+      if arguments.wantsJSON { Console.jsonError(failure) }
+      exit(failure.exitCode)
     }
   }
 }

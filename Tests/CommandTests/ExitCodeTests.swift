@@ -36,6 +36,22 @@ import Testing
       "picture in a missing folder",
       ["generate", "--model", "demo", "--prompt", "a", "--device", "cpu", "--output", "OUT/none/a.png"], 73, "none"
     ),
+    ("unknown device of another program", ["bench", "--device", "cuda"], 64, "opencl"),
+    ("a slip in an option", ["generate", "--model", "demo", "--promt", "a", "--output", "OUT/a"], 64, "'--prompt'"),
+    ("a slip in a command", ["trian"], 64, "'train'"),
+    (
+      "a number below its range",
+      ["generate", "--model", "demo", "--prompt", "a", "--guidance", "-3", "--output", "OUT/a"],
+      64, "--guidance must be"
+    ),
+    ("a seed that is none", train + ["--seed", "-2", "--output", "OUT"], 64, "'-2'"),
+    ("empty picture folder", train + ["--images", "", "--output", "OUT/run"], 64, "--images"),
+    ("empty output", train + ["--output", ""], 64, "--output"),
+    ("empty model", ["generate", "--model", "", "--prompt", "a", "--output", "OUT/a"], 64, "--model"),
+    (
+      "empty embedding", ["generate", "--model", "demo", "--prompt", "a", "--embedding", "", "--output", "OUT/a"], 64,
+      "not set"
+    ),
     ("unknown shape", ["bench", "--model-shape", "sd9"], 64, "sd9"),
   ]
 
@@ -47,8 +63,27 @@ import Testing
       let lines = result.error.split(separator: "\n")
       #expect(lines.count == 1, "\(name): \(result.error)")
       #expect(lines.last?.contains(mentions) == true, "\(name): \(result.error)")
+      // The same error for a script.
+      if index % 3 == 0 {
+        let result = try Program.run(
+          arguments.map { $0.replacingOccurrences(of: "OUT", with: folder.path) } + ["--json"])
+        #expect(result.code == code)
+        let report = try JSONDecoder().decode(Report.self, from: Data(result.output.utf8))
+        #expect(report.error.exit_code == code && report.error.message.contains(mentions), "\(name): \(result.output)")
+        #expect(report.warnings.isEmpty)
+      }
       let left = try FileManager.default.subpathsOfDirectory(atPath: folder.path)
       #expect(left.isEmpty, "\(name) left \(left)")
     }
+  }
+
+  private struct Report: Decodable {
+    struct Failure: Decodable {
+      let kind: String
+      let exit_code: Int32
+      let message: String
+    }
+    let error: Failure
+    let warnings: [String]
   }
 }

@@ -20,9 +20,9 @@ struct Demo: ParsableCommand {
   @Option(help: "The example to learn: \(DemoConcept.names).")
   var concept = DemoConcept.myCat
   @Option(help: ArgumentHelp("Where the results go.", valueName: "folder"))
-  var output = "demo-output"
-  @Option(help: "What every random draw comes from.")
-  var seed: UInt64 = 0
+  var output: PathArgument = "demo-output"
+  @Option(help: "What every random draw comes from: \(Seed.help).")
+  var seed: Seed = 0
   @Flag(help: "Print JSON on standard output.")
   var json = false
 
@@ -36,6 +36,7 @@ struct Demo: ParsableCommand {
     let sheet: String
     let trainingSeconds: Double
     let seconds: Double
+    let seed: UInt64
   }
 
   private struct Work: BackendWork {
@@ -45,9 +46,10 @@ struct Demo: ParsableCommand {
     func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
       let start = Date()
       let model = try ModelFolder(DemoModel.model)
-      let settings = try command.concept.settings(seed: command.seed, precision: precision)
+      let seed = command.seed.value()
+      let settings = try command.concept.settings(seed: seed, precision: precision)
       // The demo's folder is its own: it is made anew each time.
-      let folder = try RunFolder(new: URL(fileURLWithPath: command.output), overwriting: true)
+      let folder = try RunFolder(new: command.output.url, overwriting: true)
       let run = try TrainingRun(
         model: model, pictures: command.concept.folder, settings: settings, folder: folder,
         source: RunSource(model: ModelOptions.builtIn, pictures: "demo:\(command.concept.rawValue)"),
@@ -64,7 +66,7 @@ struct Demo: ParsableCommand {
       let generator = try Generator(
         model: model, embeddings: [run.embedding], precision: precision, makeBackend: makeBackend)
       let sheet = try BeforeAfterSheet(concept: command.concept, word: settings.placeholder.word)
-        .picture(training: run.concept.pictures, generator: generator, seed: command.seed) { interrupt.isRequested }
+        .picture(training: run.concept.pictures, generator: generator, seed: seed) { interrupt.isRequested }
       let sheetFile = run.folder.url.appendingPathComponent("before-after.png")
       try AtomicFile.write(sheet.encodedPNG(), to: sheetFile)
 
@@ -72,7 +74,7 @@ struct Demo: ParsableCommand {
         try Console.json(
           Result(
             embedding: run.folder.embedding.path, lossCurve: run.folder.lossCurve.path, sheet: sheetFile.path,
-            trainingSeconds: trainingSeconds, seconds: Date().timeIntervalSince(start)))
+            trainingSeconds: trainingSeconds, seconds: Date().timeIntervalSince(start), seed: seed))
       } else {
         try Console.result("The learned word:  \(run.folder.embedding.path)")
         try Console.result("The loss curve:    \(run.folder.lossCurve.path)")

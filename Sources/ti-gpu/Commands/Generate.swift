@@ -26,15 +26,15 @@ struct Generate: ParsableCommand {
   @Option(help: "What the picture should not show.")
   var negativePrompt = ""
   @Option(help: ArgumentHelp("A learned word's file; may be given several times.", valueName: "file"))
-  var embedding: [String] = []
+  var embedding: [PathArgument] = []
   @Option(help: "How noise is taken away: \(SamplerKind.allCases.map(\.rawValue).joined(separator: ", ")).")
   var sampler = SamplerKind.ddim
   @Option(help: "Steps from noise to picture.")
   var steps = 30
   @Option(help: "How strongly the prompt is followed; 1 is without guidance.")
   var guidance: Float = 7.5
-  @Option(help: "The first picture's seed; each further one takes the next.")
-  var seed: UInt64 = 0
+  @Option(help: "The first picture's seed, each further one takes the next: \(Seed.help).")
+  var seed: Seed = 0
   @Option(help: "How many pictures.")
   var count = 1
   @Option(help: "Width in pixels; the model's own by default.")
@@ -42,9 +42,9 @@ struct Generate: ParsableCommand {
   @Option(help: "Height in pixels; the model's own by default.")
   var height: Int?
   @Option(help: ArgumentHelp("Initial latents: a safetensors file with a tensor 'latents'.", valueName: "file"))
-  var latents: String?
+  var latents: PathArgument?
   @Option(help: ArgumentHelp("A .png file for one picture, a folder for several.", valueName: "path"))
-  var output: String
+  var output: PathArgument
   @Flag(help: "Print JSON on standard output.")
   var json = false
 
@@ -57,7 +57,7 @@ struct Generate: ParsableCommand {
     for (name, side) in [("--width", width), ("--height", height)] {
       if let side, side < 8 { throw ValidationError("\(name) must be at least 8, not \(side)") }
     }
-    guard count == 1 || !output.hasSuffix(".png") else {
+    guard count == 1 || !output.text.hasSuffix(".png") else {
       throw ValidationError("--count \(count) makes several pictures: --output must be a folder, not a .png file")
     }
   }
@@ -71,6 +71,7 @@ struct Generate: ParsableCommand {
     let sheet: String?
     let seconds: Double
     let device: String
+    let seed: UInt64
   }
 
   private struct Work: BackendWork {
@@ -80,9 +81,9 @@ struct Generate: ParsableCommand {
     func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
       let start = Date()
       let folder = try command.model.folder()
-      let embeddings = try command.embedding.map { try EmbeddingFile(URL(fileURLWithPath: $0)) }
-      let given = try command.latents.map { try InitialLatents(URL(fileURLWithPath: $0)) }
-      let target = try PictureTarget(command.output)
+      let embeddings = try command.embedding.map { try EmbeddingFile($0.url) }
+      let given = try command.latents.map { try InitialLatents($0.url) }
+      let target = try PictureTarget(command.output.text)
       let generator = try Generator(
         model: folder, embeddings: embeddings, precision: precision, makeBackend: makeBackend)
       var settings = GenerationSettings(
@@ -95,10 +96,11 @@ struct Generate: ParsableCommand {
       let shape = try generator.latentShape(settings)
       let progress = ProgressLine(total: command.count * command.steps)
 
+      let seed = command.seed.value()
       var pictures: [Picture] = []
       var files: [URL] = []
       for index in 0..<command.count {
-        settings.seed = command.seed &+ UInt64(index)
+        settings.seed = seed &+ UInt64(index)
         let picture = try generator.picture(
           settings, latents: given?.latents(index, shape: shape), notice: index == 0 ? Console.note : { _ in },
           progress: { progress.update(index * command.steps + $0, "picture \(index + 1)/\(command.count)") },
@@ -120,7 +122,7 @@ struct Generate: ParsableCommand {
         try Console.json(
           Result(
             files: files.map(\.path), sheet: sheet?.path, seconds: Date().timeIntervalSince(start),
-            device: try makeBackend(precision).name))
+            device: try makeBackend(precision).name, seed: seed))
       } else {
         for file in files + [sheet].compactMap({ $0 }) { try Console.result(file.path) }
       }

@@ -22,14 +22,14 @@ struct Train: ParsableCommand {
       """)
 
   @Option(help: ArgumentHelp("A model folder in diffusers' layout, or 'demo'.", valueName: "folder"))
-  var model: String?
+  var model: PathArgument?
   @OptionGroup var device: DeviceOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
 
   @Option(help: ArgumentHelp("The pictures' folder, or demo:NAME for an example concept.", valueName: "folder"))
-  var images: String?
+  var images: PathArgument?
   @Option(help: ArgumentHelp("Where the results go.", valueName: "folder"))
-  var output: String?
+  var output: PathArgument?
   @Flag(help: "Throw away the run that is in --output.")
   var overwrite = false
   @Option(help: "Steps from one checkpoint to the next (500).")
@@ -38,9 +38,9 @@ struct Train: ParsableCommand {
   var keepCheckpoints: Int?
   @Option(
     help: ArgumentHelp("Go on with the run in this folder; it knows model, pictures and options.", valueName: "folder"))
-  var resume: String?
+  var resume: PathArgument?
   @Option(help: ArgumentHelp("A trace to replay instead of pictures.", valueName: "trace"))
-  var replay: String?
+  var replay: PathArgument?
   @Option(help: "With --replay: exit with 1 where a relative error is larger.")
   var replayTolerance: Double?
   @Flag(help: "Print JSON on standard output.")
@@ -66,13 +66,13 @@ struct Train: ParsableCommand {
     try require(replay != nil || images != nil, "--images is missing: a folder of pictures")
   }
 
-  private static func isSameFolder(_ a: String, _ b: String) -> Bool {
-    URL(fileURLWithPath: a).resolvingSymlinksInPath() == URL(fileURLWithPath: b).resolvingSymlinksInPath()
+  private static func isSameFolder(_ a: PathArgument, _ b: PathArgument) -> Bool {
+    a.url.resolvingSymlinksInPath() == b.url.resolvingSymlinksInPath()
   }
 
   func run() throws {
-    if let replay {
-      try device.run(ReplayWork(command: self, trace: URL(fileURLWithPath: replay)))
+    if let replay, let model, let output {
+      try device.run(ReplayWork(command: self, model: model.text, output: output.url, trace: replay.url))
     } else {
       let folder = try runFolder()
       var device = device
@@ -85,8 +85,9 @@ struct Train: ParsableCommand {
 
   /// The folder of the run, new or gone on with.
   private func runFolder() throws(UserError) -> RunFolder {
-    if let resume { return try RunFolder(resuming: URL(fileURLWithPath: resume), warn: Console.warn) }
-    return try RunFolder(new: URL(fileURLWithPath: output ?? ""), overwriting: overwrite)
+    if let resume { return try RunFolder(resuming: resume.url, warn: Console.warn) }
+    guard let output else { throw UserError(.usage, "--output is missing: a folder for the results") }
+    return try RunFolder(new: output.url, overwriting: overwrite)
   }
 }
 
@@ -114,9 +115,9 @@ private struct TrainWork: BackendWork {
     let start = Date()
     let earlier = folder.earlier
     let source = RunSource(
-      model: try named(command.model, earlier?.report?.model, "--model: the model's folder", Self.isBuiltIn),
+      model: try named(command.model?.text, earlier?.report?.model, "--model: the model's folder", Self.isBuiltIn),
       pictures: try named(
-        command.images, earlier?.report?.pictures, "--images: the pictures' folder", ConceptFolder.isBuiltIn),
+        command.images?.text, earlier?.report?.pictures, "--images: the pictures' folder", ConceptFolder.isBuiltIn),
       device: device)
     let model = try ModelOptions.folder(source.model)
     // Unless said otherwise, a run goes on as it was started, on whatever device.
@@ -178,6 +179,8 @@ private struct TrainWork: BackendWork {
 /// Training from a trace.
 private struct ReplayWork: BackendWork {
   let command: Train
+  let model: String
+  let output: URL
   let trace: URL
 
   private struct Step: Encodable {
@@ -198,8 +201,8 @@ private struct ReplayWork: BackendWork {
   func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
     let word = try command.training.word()
     let run = try ReplayRun(
-      model: ModelOptions.folder(command.model ?? ""), trace: trace, placeholder: word, backend: makeBackend(precision))
-    let folder = try RunFolder(new: URL(fileURLWithPath: command.output ?? ""), overwriting: command.overwrite)
+      model: ModelOptions.folder(model), trace: trace, placeholder: word, backend: makeBackend(precision))
+    let folder = try RunFolder(new: output, overwriting: command.overwrite)
     try folder.take()
     try folder.clear()
     Console.note("Replaying \(run.trace.steps) steps on \(run.backend.name), \(precision.rawValue)")

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import Synchronization
 import Tensors
 
 /// What the program says to a person: on standard error, so that standard output is left for results.
@@ -10,20 +11,56 @@ enum Console {
   /// A line of news.
   static func note(_ message: String) { write(message + "\n") }
 
-  /// What is otherwise than a person may expect, in one line.
-  static func warn(_ message: String) { note("ti-gpu: warning: " + message) }
+  /// The warnings so far.
+  private static let warnings = Mutex<[String]>([])
+  /// Whether a result was printed: a script reads one document.
+  private static let hasResult = Atomic(false)
 
-  /// What went wrong, in one line.
-  static func error(_ message: String) {
-    write("ti-gpu: " + message.split(whereSeparator: \.isNewline).joined(separator: " ") + "\n")
+  /// What is done otherwise than a person may expect, in one line; it stands in the JSON result as well.
+  static func warn(_ message: String) {
+    let line = oneLine(message)
+    warnings.withLock { $0.append(line) }
+    note("ti-gpu: warning: " + line)
   }
 
-  /// A result for scripts, on standard output: snake_case keys, sorted.
+  /// What went wrong, in one line.
+  static func error(_ message: String) { note("ti-gpu: " + oneLine(message)) }
+
+  private static func oneLine(_ message: String) -> String {
+    message.split(whereSeparator: \.isNewline).joined(separator: " ")
+  }
+
+  /// A result for scripts, on standard output: snake_case keys, sorted; `warnings` holds the lines of `warn`.
+  ///
+  /// - Parameter value: what encodes as an object.
   static func json(_ value: some Encodable) throws {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    try result(String(decoding: try encoder.encode(value), as: UTF8.self))
+    let document = Document(value: value, warnings: warnings.withLock { $0 })
+    let text = String(decoding: try encoder.encode(document), as: UTF8.self)
+    hasResult.store(true, ordering: .relaxed)
+    try result(text)
+  }
+
+  /// What ended the program, as JSON; nothing where a result was printed before.
+  static func jsonError(_ failure: Failure) {
+    struct Report: Encodable { let error: Failure }
+    if !hasResult.load(ordering: .relaxed) { try? json(Report(error: failure)) }
+  }
+
+  /// A result with the warnings beside its own fields.
+  private struct Document<Value: Encodable>: Encodable {
+    let value: Value
+    let warnings: [String]
+
+    enum CodingKeys: CodingKey { case warnings }
+
+    func encode(to encoder: any Encoder) throws {
+      try value.encode(to: encoder)
+      var container = encoder.container(keyedBy: CodingKeys.self)
+      try container.encode(warnings, forKey: .warnings)
+    }
   }
 
   /// A line of the result, on standard output.

@@ -11,21 +11,30 @@ enum DeviceChoice: ExpressibleByArgument, CustomStringConvertible {
   case cpu
   /// `opencl` for the first GPU, or the first device where no GPU is; `opencl:P.D` for one of those that `devices` shows.
   case opencl(String)
+  /// What is no device.
+  case unknown(String)
 
-  init?(argument: String) {
-    switch argument {
-    case "auto": self = .auto
-    case "cpu": self = .cpu
-    case _ where argument.split(separator: ":").first == "opencl": self = .opencl(argument)
-    default: return nil
-    }
+  init(argument: String) {
+    self =
+      switch argument {
+      case "auto": .auto
+      case "cpu": .cpu
+      case _ where argument.split(separator: ":").first == "opencl": .opencl(argument)
+      default: .unknown(argument)
+      }
+  }
+
+  /// What there is, in words.
+  static var known: String {
+    let devices = ((try? OpenCLDevices.list()) ?? []).map { "\($0.identifier) (\($0.name))" }
+    return "there are " + (["auto", "cpu", "opencl"] + devices).joined(separator: ", ")
   }
 
   var description: String {
     switch self {
     case .auto: "auto"
     case .cpu: "cpu"
-    case .opencl(let word): word
+    case .opencl(let word), .unknown(let word): word
     }
   }
 }
@@ -61,10 +70,16 @@ struct DeviceOptions: ParsableArguments {
   /// Takes the device that an earlier run named, unless another was named now.
   mutating func takeDefault(_ earlier: String) throws(UserError) {
     guard case .auto = device else { return }
-    guard let choice = DeviceChoice(argument: earlier) else {
-      throw UserError(.badData, "the run's report names the device '\(earlier)', which is none; give --device")
+    device = DeviceChoice(argument: earlier)
+    guard case .unknown = device else { return }
+    throw UserError(
+      .badData, "the run's report names the device '\(earlier)', which is none; give --device: \(DeviceChoice.known)")
+  }
+
+  func validate() throws {
+    if case .unknown(let word) = device {
+      throw ValidationError("--device \(word): there is no such device; \(DeviceChoice.known)")
     }
-    device = choice
   }
 
   /// Runs `work` on the device that was chosen.
@@ -84,7 +99,7 @@ struct DeviceOptions: ParsableArguments {
   /// The OpenCL device that was chosen; nil is the CPU backend.
   private func openCLDevice() throws -> OpenCLDevice? {
     switch device {
-    case .cpu: nil
+    case .cpu, .unknown: nil
     case .auto: try OpenCLDevices.list().first { $0.kind == .gpu }
     case .opencl(let word): try OpenCLDevices.named(word)
     }

@@ -7,10 +7,10 @@ import Tensors
 /// `--model`: a folder in diffusers' layout, or `demo` for the built-in model.
 struct ModelOptions: ParsableArguments {
   @Option(help: ArgumentHelp("A model folder in diffusers' layout, or 'demo'.", valueName: "folder"))
-  var model: String
+  var model: PathArgument
 
   /// The model's folder.
-  func folder() throws(UserError) -> ModelFolder { try Self.folder(model) }
+  func folder() throws(UserError) -> ModelFolder { try Self.folder(model.text) }
 
   /// The name of the model that is built in.
   static let builtIn = "demo"
@@ -21,7 +21,7 @@ struct ModelOptions: ParsableArguments {
   }
 
   /// The model's name as it goes into a picture's settings.
-  var name: String { model == Self.builtIn ? "demo" : URL(fileURLWithPath: model).lastPathComponent }
+  var name: String { model.text == Self.builtIn ? Self.builtIn : model.url.lastPathComponent }
 }
 
 /// `--images`: a folder, or `demo:NAME` for an example concept.

@@ -15,7 +15,7 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "What is learned: object, style or subject (object).")
   var kind: ConceptKind?
   @Option(help: ArgumentHelp("Prompts to learn from, a line each with {} for the word.", valueName: "file"))
-  var templates: String?
+  var templates: PathArgument?
   @Option(help: "Optimizer steps (2000).")
   var steps: Int?
   @Option(help: "Pictures a batch (1).")
@@ -34,8 +34,8 @@ struct TrainingOptions: ParsableArguments {
   var fit: PictureFitting?
   @Flag(inversion: .prefixedNo, help: "Mirror half the pictures (no).")
   var flip: Bool?
-  @Option(help: "What every random draw comes from (0).")
-  var seed: UInt64?
+  @Option(help: "What every random draw comes from (0): \(Seed.help).")
+  var seed: Seed?
 
   /// The word, which every kind of training needs.
   func word() throws(UserError) -> String {
@@ -77,8 +77,8 @@ struct TrainingOptions: ParsableArguments {
     take(resolution, \.resolution)
     take(fit, \.fitting)
     take(flip, \.flips)
-    take(seed, \.seed)
-    if let templates { settings.templates = try PromptTemplates.read(URL(fileURLWithPath: templates)) }
+    take(seed?.value(), \.seed)
+    if let templates { settings.templates = try PromptTemplates.read(templates.url) }
     try settings.validate()
     return settings
   }

@@ -1,6 +1,9 @@
 #include "kernels.h"
 
 // The text of each source comes from the file at compile time; a new file needs a line here and one in the table.
+static const char common_attributes[] = {
+#embed "Common/attributes.cl"
+};
 static const char common_storage[] = {
 #embed "Common/storage.cl"
 };
@@ -65,8 +68,8 @@ static const char convolution_gpu[] = {
 static const char convolution_cpu[] = {
 #embed "Convolution/convolution_cpu.cl"
 };
-static const char attention_rows[] = {
-#embed "Attention/attention_rows.cl"
+static const char attention_shared[] = {
+#embed "Attention/attention_shared.cl"
 };
 static const char attention_gpu[] = {
 #embed "Attention/attention_gpu.cl"
@@ -78,6 +81,7 @@ static const char attention_cpu[] = {
 #define SOURCE(name, text) {name, text, sizeof text}
 
 static const KernelSource sources[] = {
+    SOURCE("Common/attributes.cl", common_attributes),
     SOURCE("Common/storage.cl", common_storage),
     SOURCE("Common/reduce.cl", common_reduce),
     SOURCE("Common/activation.cl", common_activation),
@@ -99,7 +103,7 @@ static const KernelSource sources[] = {
     SOURCE("Matmul/pack_weights.cl", matmul_pack_weights),
     SOURCE("Convolution/convolution_gpu.cl", convolution_gpu),
     SOURCE("Convolution/convolution_cpu.cl", convolution_cpu),
-    SOURCE("Attention/attention_rows.cl", attention_rows),
+    SOURCE("Attention/attention_shared.cl", attention_shared),
     SOURCE("Attention/attention_gpu.cl", attention_gpu),
     SOURCE("Attention/attention_cpu.cl", attention_cpu),
 };

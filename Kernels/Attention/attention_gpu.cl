@@ -1,57 +1,46 @@
-// Scaled dot-product attention without the matrix of scores in memory, GPU form (storage.cl and attention_rows.cl come
+// Scaled dot-product attention without the matrix of scores in memory, GPU form (attention_shared.cl comes
 // first).
 //
 //     forward:   S = scale q kᵀ    L = log sum exp S    P = exp(S - L)    y = P v
 //     backward:  dS = P ∘ (dy vᵀ - D)    dq = scale dS k    dk = scale dSᵀ q    dv = Pᵀ dy
 //
 // q, y and their gradients are [batch, queries, heads, HEAD_DIMENSION], k, v and theirs [batch, keys, heads,
-// HEAD_DIMENSION]; L and D (attention_rows.cl) are [batch, heads, queries] in float. Backward needs q, k, v, L and D,
+// HEAD_DIMENSION]; L and D (attention_shared.cl) are [batch, heads, queries] in float. Backward needs q, k, v, L and D,
 // and makes the scores anew; its two kernels each own the rows they write, so nothing is summed by atomics.
 //
-// A group owns ROWS rows of one head: queries in forward and backward_query, keys in backward_key_value. SPLIT items
-// share a row: each holds a slice of SLICE channels of it in registers, the row's sums too. The other side passes by in
-// tiles of TILE rows in local memory, which every item reads at the same place (a broadcast). Scores are sums over the
-// slices, put together in local memory. Groups: (rows / ROWS rounded up, batch heads) of ROWS SPLIT items. Exponents
-// are taken to base 2. The highest score so far starts as a large negative number, not infinity: two of those have no
-// difference.
+// A group owns OWN_ROWS rows of one head: queries in forward and backward_query, keys in backward_key_value. SPLIT
+// items share a row: each holds a slice of SLICE channels of it in registers, the row's sums too. The other side passes
+// by in tiles of STEP_ROWS rows in local memory, which every item reads at the same place (a broadcast). Scores are
+// sums over the slices, put together in local memory. Groups: (rows / OWN_ROWS rounded up, batch heads) of OWN_ROWS
+// SPLIT items. Exponents are taken to base 2.
 
-#ifndef HEAD_DIMENSION
-#define HEAD_DIMENSION 40  // channels of a head, 1 to 512
-#endif
-#ifndef ROWS
-#define ROWS 64  // rows a group owns in forward
+#ifndef OWN_ROWS
+#define OWN_ROWS 64  // rows a group owns in forward
 #endif
 #ifndef SPLIT
 #define SPLIT 1  // items that share a row in forward
 #endif
-#ifndef TILE
-#define TILE 16  // rows of the other side in local memory in forward
+#ifndef STEP_ROWS
+#define STEP_ROWS 16  // rows of the other side in local memory in forward
 #endif
-#ifndef BACKWARD_ROWS
-#define BACKWARD_ROWS 64  // the same three in backward
+#ifndef BACKWARD_OWN_ROWS
+#define BACKWARD_OWN_ROWS 64  // the same three in backward
 #endif
 #ifndef BACKWARD_SPLIT
 #define BACKWARD_SPLIT 2
 #endif
-#ifndef BACKWARD_TILE
-#define BACKWARD_TILE 16
+#ifndef BACKWARD_STEP_ROWS
+#define BACKWARD_STEP_ROWS 16
 #endif
 
-#define LOWEST -1e30f
-#define LOG2_E 1.44269504f
-#define LN_2 0.693147181f
-// A loop over registers: unrolled, since a register has no address.
-#define EACH(i, count) __attribute__((opencl_unroll_hint)) for (int i = 0; i < (count); ++i)
-#define UNROLL_BY(count) __attribute__((opencl_unroll_hint(count)))
-// A function that is a call costs a GPU its registers: everything becomes part of its kernel.
-#define FOLDED static inline __attribute__((always_inline))
+#define GROUP_SIZE (OWN_ROWS * SPLIT)  // items in a group
 // A slice in quads, and a row with its slices filled up.
 #define SLICE4(split) ((HEAD_DIMENSION + 4 * (split) - 1) / (4 * (split)))
 #define PADDED4(split) (SLICE4(split) * (split))
 
 // Channels 4 quad ... 4 quad + 3 of a row that starts at `row`; channels past the head, and rows that aren't there, are
 // zero.
-FOLDED float4 read_channels(__global const storage_t *row, const int quad, const int exists) {
+INLINED float4 read_channels(__global const storage_t *row, int quad, int exists) {
   float4 channels = (float4)(0.0f);
   if (exists) {
 #if HEAD_DIMENSION % 4 == 0
@@ -66,7 +55,7 @@ FOLDED float4 read_channels(__global const storage_t *row, const int quad, const
   return channels;
 }
 
-FOLDED void write_channels(__global storage_t *row, const int quad, const float4 channels) {
+INLINED void write_channels(__global storage_t *row, int quad, float4 channels) {
 #if HEAD_DIMENSION % 4 == 0
   if (4 * quad < HEAD_DIMENSION) STORE4(row, 4 * quad, channels);
 #else
@@ -79,197 +68,196 @@ FOLDED void write_channels(__global storage_t *row, const int quad, const float4
 
 // Rows first ... first + tile - 1 of `source`, whose rows are `pitch` numbers apart and end at `count`, to local
 // memory.
-FOLDED void stage(__local float4 *staged, __global const storage_t *source, const size_t pitch, const int first,
-                  const int count, const int tile, const int padded4, const int items) {
+INLINED void stage_rows(__local float4 *staged, __global const storage_t *source, size_t pitch, int first, int count,
+                        int tile, int padded4, int items) {
   for (int i = get_local_id(0); i < tile * padded4; i += items) {
-    const int row = first + i / padded4;
+    int row = first + i / padded4;
     staged[i] = read_channels(source + row * pitch, i % padded4, row < count);
   }
 }
 
-FOLDED float dot_slice(const float4 *slice, __local const float4 *row, const int slice4) {
+INLINED float dot_slice(const float4 *slice, __local const float4 *row, int slice4) {
   float4 sum = (float4)(0.0f);
   EACH (c, slice4) sum = fma(slice[c], row[c], sum);
   return (sum.s0 + sum.s1) + (sum.s2 + sum.s3);
 }
 
 // The score of a row with row j of the tile: the sum of what its items found over their slices.
-FOLDED float score(__local const float *partial, const int row, const int j) {
+INLINED float score(__local const float *partial, int row, int j) {
   float sum = 0.0f;
-  EACH (p, SPLIT) sum += partial[(p * TILE + j) * ROWS + row];
+  EACH (p, SPLIT) sum += partial[(p * STEP_ROWS + j) * OWN_ROWS + row];
   return sum;
 }
 
-__kernel __attribute__((reqd_work_group_size(ROWS * SPLIT, 1, 1))) void attention_forward(
-    __global storage_t *y, __global float *logSumExp, __global const storage_t *q, __global const storage_t *k,
-    __global const storage_t *v, const int heads, const int queries, const int keys, const float scale,
-    const int isCausal) {
-  __local float4 keyTile[TILE * PADDED4(SPLIT)], valueTile[TILE * PADDED4(SPLIT)];
-  __local float partial[SPLIT * TILE * ROWS];
-  const int row = get_local_id(0) % ROWS, part = get_local_id(0) / ROWS;
-  const int query = get_group_id(0) * ROWS + row;
-  const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
-  const size_t pitch = (size_t)heads * HEAD_DIMENSION;
-  const size_t queryStart = ((size_t)sample * queries + query) * pitch + head * HEAD_DIMENSION;
-  k += (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
-  v += (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
+__kernel GROUP_OF(GROUP_SIZE) void attention_forward(__global storage_t *y, __global float *log_sum_exp,
+                                                     __global const storage_t *q, __global const storage_t *k,
+                                                     __global const storage_t *v, int heads, int queries, int keys,
+                                                     float scale, int is_causal) {
+  __local float4 key_tile[STEP_ROWS * PADDED4(SPLIT)], value_tile[STEP_ROWS * PADDED4(SPLIT)];
+  __local float partial[GROUP_SIZE * STEP_ROWS];
+  int row = get_local_id(0) % OWN_ROWS, part = get_local_id(0) / OWN_ROWS;
+  int query = get_group_id(0) * OWN_ROWS + row;
+  size_t pitch = (size_t)heads * HEAD_DIMENSION;
+  size_t query_start = head_start(heads, queries) + query * pitch;
+  k += head_start(heads, keys);
+  v += head_start(heads, keys);
 
-  float4 ownQuery[SLICE4(SPLIT)], sums[SLICE4(SPLIT)];
+  float4 own_query[SLICE4(SPLIT)], sums[SLICE4(SPLIT)];
   EACH (c, SLICE4(SPLIT)) {
-    ownQuery[c] = read_channels(q + queryStart, part * SLICE4(SPLIT) + c, query < queries) * (scale * LOG2_E);
+    own_query[c] = read_channels(q + query_start, part * SLICE4(SPLIT) + c, query < queries) * (scale * LOG2_E);
     sums[c] = (float4)(0.0f);
   }
-  float highest = LOWEST, total = 0.0f;
+  float highest = LOWEST_SCORE, total = 0.0f;
 
-  const int end = isCausal ? min(keys, (int)(get_group_id(0) + 1) * ROWS) : keys;
-  for (int first = 0; first < end; first += TILE) {
+  int end = is_causal ? min(keys, (int)(get_group_id(0) + 1) * OWN_ROWS) : keys;
+  for (int first = 0; first < end; first += STEP_ROWS) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    stage(keyTile, k, pitch, first, keys, TILE, PADDED4(SPLIT), ROWS * SPLIT);
-    stage(valueTile, v, pitch, first, keys, TILE, PADDED4(SPLIT), ROWS * SPLIT);
+    stage_rows(key_tile, k, pitch, first, keys, STEP_ROWS, PADDED4(SPLIT), GROUP_SIZE);
+    stage_rows(value_tile, v, pitch, first, keys, STEP_ROWS, PADDED4(SPLIT), GROUP_SIZE);
     barrier(CLK_LOCAL_MEM_FENCE);
 
-    UNROLL_BY(2) for (int j = 0; j < TILE; ++j)
-      partial[(part * TILE + j) * ROWS + row] =
-          dot_slice(ownQuery, keyTile + j * PADDED4(SPLIT) + part * SLICE4(SPLIT), SLICE4(SPLIT));
+    UNROLL_BY(2) for (int j = 0; j < STEP_ROWS; ++j)
+      partial[(part * STEP_ROWS + j) * OWN_ROWS + row] =
+          dot_slice(own_query, key_tile + j * PADDED4(SPLIT) + part * SLICE4(SPLIT), SLICE4(SPLIT));
     if (SPLIT > 1) barrier(CLK_LOCAL_MEM_FENCE);
 
-    const int limit = min(isCausal ? min(keys, query + 1) : keys, first + TILE) - first;
-    float newHighest = highest;
-    for (int j = 0; j < limit; ++j) newHighest = fmax(newHighest, score(partial, row, j));
-    const float shrink = exp2(highest - newHighest);
-    highest = newHighest;
+    int limit = min(is_causal ? min(keys, query + 1) : keys, first + STEP_ROWS) - first;
+    float new_highest = highest;
+    for (int j = 0; j < limit; ++j) new_highest = fmax(new_highest, score(partial, row, j));
+    float shrink = exp2(highest - new_highest);
+    highest = new_highest;
     total *= shrink;
     EACH (c, SLICE4(SPLIT)) sums[c] *= shrink;
     for (int j = 0; j < limit; ++j) {
-      const float p = exp2(score(partial, row, j) - highest);
+      float p = exp2(score(partial, row, j) - highest);
       total += p;
       EACH (c, SLICE4(SPLIT))
-        sums[c] = fma((float4)(p), valueTile[j * PADDED4(SPLIT) + part * SLICE4(SPLIT) + c], sums[c]);
+        sums[c] = fma((float4)(p), value_tile[j * PADDED4(SPLIT) + part * SLICE4(SPLIT) + c], sums[c]);
     }
   }
 
   if (query < queries) {
-    EACH (c, SLICE4(SPLIT)) write_channels(y + queryStart, part * SLICE4(SPLIT) + c, sums[c] / total);
-    if (part == 0) logSumExp[get_group_id(1) * queries + query] = (highest + log2(total)) * LN_2;
+    EACH (c, SLICE4(SPLIT)) write_channels(y + query_start, part * SLICE4(SPLIT) + c, sums[c] / total);
+    if (part == 0) log_sum_exp[get_group_id(1) * queries + query] = (highest + log2(total)) * LN_2;
   }
 }
 
 #if HEAD_DIMENSION <= 160  // the width of heads that a gradient passes through
 
-#define B_SLICE4 SLICE4(BACKWARD_SPLIT)
-#define B_PADDED4 PADDED4(BACKWARD_SPLIT)
-#define B_GROUP (BACKWARD_ROWS * BACKWARD_SPLIT)
+#define BACKWARD_SLICE4 SLICE4(BACKWARD_SPLIT)
+#define BACKWARD_PADDED4 PADDED4(BACKWARD_SPLIT)
+#define BACKWARD_GROUP_SIZE (BACKWARD_OWN_ROWS * BACKWARD_SPLIT)
 
 // An item's slices of two products with each row of a tile, to where the row's other items find them. Loops over a tile
 // are not unrolled here: the registers hold four slices already.
-FOLDED void spread(__local float2 *partial, const float4 *a, __local const float4 *tileA, const float4 *b,
-                   __local const float4 *tileB, const int row, const int part) {
-  UNROLL_BY(2) for (int j = 0; j < BACKWARD_TILE; ++j) {
-    const int start = j * B_PADDED4 + part * B_SLICE4;
-    partial[(part * BACKWARD_TILE + j) * BACKWARD_ROWS + row] =
-        (float2)(dot_slice(a, tileA + start, B_SLICE4), dot_slice(b, tileB + start, B_SLICE4));
+INLINED void spread(__local float2 *partial, const float4 *a, __local const float4 *tile_a, const float4 *b,
+                    __local const float4 *tile_b, int row, int part) {
+  UNROLL_BY(2) for (int j = 0; j < BACKWARD_STEP_ROWS; ++j) {
+    int start = j * BACKWARD_PADDED4 + part * BACKWARD_SLICE4;
+    partial[(part * BACKWARD_STEP_ROWS + j) * BACKWARD_OWN_ROWS + row] =
+        (float2)(dot_slice(a, tile_a + start, BACKWARD_SLICE4), dot_slice(b, tile_b + start, BACKWARD_SLICE4));
   }
   barrier(CLK_LOCAL_MEM_FENCE);
 }
 
 // The two products of a row with row j of the tile.
-FOLDED float2 gather(__local const float2 *partial, const int row, const int j) {
+INLINED float2 gather(__local const float2 *partial, int row, int j) {
   float2 sum = (float2)(0.0f);
-  EACH (p, BACKWARD_SPLIT) sum += partial[(p * BACKWARD_TILE + j) * BACKWARD_ROWS + row];
+  EACH (p, BACKWARD_SPLIT) sum += partial[(p * BACKWARD_STEP_ROWS + j) * BACKWARD_OWN_ROWS + row];
   return sum;
 }
 
-__kernel __attribute__((reqd_work_group_size(B_GROUP, 1, 1))) void attention_backward_query(
+__kernel GROUP_OF(BACKWARD_GROUP_SIZE) void attention_backward_query(
     __global storage_t *dq, __global const storage_t *dy, __global const storage_t *q, __global const storage_t *k,
-    __global const storage_t *v, __global const float *logSumExp, __global const float *products, const int heads,
-    const int queries, const int keys, const float scale, const int isCausal) {
-  __local float4 keyTile[BACKWARD_TILE * B_PADDED4], valueTile[BACKWARD_TILE * B_PADDED4];
-  __local float2 partial[B_GROUP * BACKWARD_TILE];
-  const int row = get_local_id(0) % BACKWARD_ROWS, part = get_local_id(0) / BACKWARD_ROWS;
-  const int query = get_group_id(0) * BACKWARD_ROWS + row, exists = query < queries;
-  const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
-  const size_t pitch = (size_t)heads * HEAD_DIMENSION;
-  const size_t queryStart = ((size_t)sample * queries + query) * pitch + head * HEAD_DIMENSION;
-  k += (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
-  v += (size_t)sample * keys * pitch + head * HEAD_DIMENSION;
+    __global const storage_t *v, __global const float *log_sum_exp, __global const float *products, int heads,
+    int queries, int keys, float scale, int is_causal) {
+  __local float4 key_tile[BACKWARD_STEP_ROWS * BACKWARD_PADDED4], value_tile[BACKWARD_STEP_ROWS * BACKWARD_PADDED4];
+  __local float2 partial[BACKWARD_GROUP_SIZE * BACKWARD_STEP_ROWS];
+  int row = get_local_id(0) % BACKWARD_OWN_ROWS, part = get_local_id(0) / BACKWARD_OWN_ROWS;
+  int query = get_group_id(0) * BACKWARD_OWN_ROWS + row, exists = query < queries;
+  size_t pitch = (size_t)heads * HEAD_DIMENSION;
+  size_t query_start = head_start(heads, queries) + query * pitch;
+  k += head_start(heads, keys);
+  v += head_start(heads, keys);
 
-  float4 ownQuery[B_SLICE4], ownGradient[B_SLICE4], sums[B_SLICE4];
-  EACH (c, B_SLICE4) {
-    ownQuery[c] = read_channels(q + queryStart, part * B_SLICE4 + c, exists) * (scale * LOG2_E);
-    ownGradient[c] = read_channels(dy + queryStart, part * B_SLICE4 + c, exists);
+  float4 own_query[BACKWARD_SLICE4], own_gradient[BACKWARD_SLICE4], sums[BACKWARD_SLICE4];
+  EACH (c, BACKWARD_SLICE4) {
+    own_query[c] = read_channels(q + query_start, part * BACKWARD_SLICE4 + c, exists) * (scale * LOG2_E);
+    own_gradient[c] = read_channels(dy + query_start, part * BACKWARD_SLICE4 + c, exists);
     sums[c] = (float4)(0.0f);
   }
-  const float ownLogSum = exists ? logSumExp[get_group_id(1) * queries + query] * LOG2_E : 0.0f;
-  const float ownProduct = exists ? products[get_group_id(1) * queries + query] : 0.0f;
+  float own_log_sum = exists ? log_sum_exp[get_group_id(1) * queries + query] * LOG2_E : 0.0f;
+  float own_product = exists ? products[get_group_id(1) * queries + query] : 0.0f;
 
-  const int end = isCausal ? min(keys, (int)(get_group_id(0) + 1) * BACKWARD_ROWS) : keys;
-  const int limit = isCausal ? min(keys, query + 1) : keys;
-  for (int first = 0; first < end; first += BACKWARD_TILE) {
+  int end = is_causal ? min(keys, (int)(get_group_id(0) + 1) * BACKWARD_OWN_ROWS) : keys;
+  int limit = is_causal ? min(keys, query + 1) : keys;
+  for (int first = 0; first < end; first += BACKWARD_STEP_ROWS) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    stage(keyTile, k, pitch, first, keys, BACKWARD_TILE, B_PADDED4, B_GROUP);
-    stage(valueTile, v, pitch, first, keys, BACKWARD_TILE, B_PADDED4, B_GROUP);
+    stage_rows(key_tile, k, pitch, first, keys, BACKWARD_STEP_ROWS, BACKWARD_PADDED4, BACKWARD_GROUP_SIZE);
+    stage_rows(value_tile, v, pitch, first, keys, BACKWARD_STEP_ROWS, BACKWARD_PADDED4, BACKWARD_GROUP_SIZE);
     barrier(CLK_LOCAL_MEM_FENCE);
-    spread(partial, ownQuery, keyTile, ownGradient, valueTile, row, part);
-    for (int j = 0; j < BACKWARD_TILE; ++j) {
-      const float2 both = gather(partial, row, j);
-      const float p = first + j < limit ? exp2(both.s0 - ownLogSum) : 0.0f;
-      const float ds = p * (both.s1 - ownProduct);
-      EACH (c, B_SLICE4) sums[c] = fma((float4)(ds), keyTile[j * B_PADDED4 + part * B_SLICE4 + c], sums[c]);
+    spread(partial, own_query, key_tile, own_gradient, value_tile, row, part);
+    for (int j = 0; j < BACKWARD_STEP_ROWS; ++j) {
+      float2 both = gather(partial, row, j);
+      float p = first + j < limit ? exp2(both.s0 - own_log_sum) : 0.0f;
+      float ds = p * (both.s1 - own_product);
+      EACH (c, BACKWARD_SLICE4)
+        sums[c] = fma((float4)(ds), key_tile[j * BACKWARD_PADDED4 + part * BACKWARD_SLICE4 + c], sums[c]);
     }
   }
   if (exists)
-    EACH (c, B_SLICE4) write_channels(dq + queryStart, part * B_SLICE4 + c, sums[c] * scale);
+    EACH (c, BACKWARD_SLICE4) write_channels(dq + query_start, part * BACKWARD_SLICE4 + c, sums[c] * scale);
 }
 
-__kernel __attribute__((reqd_work_group_size(B_GROUP, 1, 1))) void attention_backward_key_value(
+__kernel GROUP_OF(BACKWARD_GROUP_SIZE) void attention_backward_key_value(
     __global storage_t *dk, __global storage_t *dv, __global const storage_t *dy, __global const storage_t *q,
-    __global const storage_t *k, __global const storage_t *v, __global const float *logSumExp,
-    __global const float *products, const int heads, const int queries, const int keys, const float scale,
-    const int isCausal) {
-  __local float4 queryTile[BACKWARD_TILE * B_PADDED4], gradientTile[BACKWARD_TILE * B_PADDED4];
-  __local float2 rowTile[BACKWARD_TILE];
-  __local float2 partial[B_GROUP * BACKWARD_TILE];
-  const int row = get_local_id(0) % BACKWARD_ROWS, part = get_local_id(0) / BACKWARD_ROWS;
-  const int key = get_group_id(0) * BACKWARD_ROWS + row, exists = key < keys;
-  const int sample = get_group_id(1) / heads, head = get_group_id(1) % heads;
-  const size_t pitch = (size_t)heads * HEAD_DIMENSION;
-  const size_t keyStart = ((size_t)sample * keys + key) * pitch + head * HEAD_DIMENSION;
-  q += (size_t)sample * queries * pitch + head * HEAD_DIMENSION;
-  dy += (size_t)sample * queries * pitch + head * HEAD_DIMENSION;
+    __global const storage_t *k, __global const storage_t *v, __global const float *log_sum_exp,
+    __global const float *products, int heads, int queries, int keys, float scale, int is_causal) {
+  __local float4 query_tile[BACKWARD_STEP_ROWS * BACKWARD_PADDED4],
+      gradient_tile[BACKWARD_STEP_ROWS * BACKWARD_PADDED4];
+  __local float2 row_tile[BACKWARD_STEP_ROWS];
+  __local float2 partial[BACKWARD_GROUP_SIZE * BACKWARD_STEP_ROWS];
+  int row = get_local_id(0) % BACKWARD_OWN_ROWS, part = get_local_id(0) / BACKWARD_OWN_ROWS;
+  int key = get_group_id(0) * BACKWARD_OWN_ROWS + row, exists = key < keys;
+  size_t pitch = (size_t)heads * HEAD_DIMENSION;
+  size_t key_start = head_start(heads, keys) + key * pitch;
+  q += head_start(heads, queries);
+  dy += head_start(heads, queries);
 
-  float4 ownKey[B_SLICE4], ownValue[B_SLICE4], keySums[B_SLICE4], valueSums[B_SLICE4];
-  EACH (c, B_SLICE4) {
-    ownKey[c] = read_channels(k + keyStart, part * B_SLICE4 + c, exists) * (scale * LOG2_E);
-    ownValue[c] = read_channels(v + keyStart, part * B_SLICE4 + c, exists);
-    keySums[c] = valueSums[c] = (float4)(0.0f);
+  float4 own_key[BACKWARD_SLICE4], own_value[BACKWARD_SLICE4], key_sums[BACKWARD_SLICE4], value_sums[BACKWARD_SLICE4];
+  EACH (c, BACKWARD_SLICE4) {
+    own_key[c] = read_channels(k + key_start, part * BACKWARD_SLICE4 + c, exists) * (scale * LOG2_E);
+    own_value[c] = read_channels(v + key_start, part * BACKWARD_SLICE4 + c, exists);
+    key_sums[c] = value_sums[c] = (float4)(0.0f);
   }
 
-  const int begin = isCausal ? (int)get_group_id(0) * BACKWARD_ROWS / BACKWARD_TILE * BACKWARD_TILE : 0;
-  for (int first = begin; first < queries; first += BACKWARD_TILE) {
+  int begin = is_causal ? (int)get_group_id(0) * BACKWARD_OWN_ROWS / BACKWARD_STEP_ROWS * BACKWARD_STEP_ROWS : 0;
+  for (int first = begin; first < queries; first += BACKWARD_STEP_ROWS) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    stage(queryTile, q, pitch, first, queries, BACKWARD_TILE, B_PADDED4, B_GROUP);
-    stage(gradientTile, dy, pitch, first, queries, BACKWARD_TILE, B_PADDED4, B_GROUP);
-    for (int j = get_local_id(0); j < BACKWARD_TILE; j += B_GROUP) {
-      const int query = get_group_id(1) * queries + first + j;
-      rowTile[j] = first + j < queries ? (float2)(logSumExp[query] * LOG2_E, products[query]) : (float2)(0.0f);
+    stage_rows(query_tile, q, pitch, first, queries, BACKWARD_STEP_ROWS, BACKWARD_PADDED4, BACKWARD_GROUP_SIZE);
+    stage_rows(gradient_tile, dy, pitch, first, queries, BACKWARD_STEP_ROWS, BACKWARD_PADDED4, BACKWARD_GROUP_SIZE);
+    for (int j = get_local_id(0); j < BACKWARD_STEP_ROWS; j += BACKWARD_GROUP_SIZE) {
+      int query = get_group_id(1) * queries + first + j;
+      row_tile[j] = first + j < queries ? (float2)(log_sum_exp[query] * LOG2_E, products[query]) : (float2)(0.0f);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
-    spread(partial, ownKey, queryTile, ownValue, gradientTile, row, part);
-    for (int j = 0; j < BACKWARD_TILE; ++j) {
-      const float2 both = gather(partial, row, j);
-      const int seen = first + j < queries && (!isCausal || first + j >= key);
-      const float p = seen ? exp2(both.s0 - rowTile[j].s0) : 0.0f;
-      const float ds = p * (both.s1 - rowTile[j].s1);
-      EACH (c, B_SLICE4) {
-        keySums[c] = fma((float4)(ds), queryTile[j * B_PADDED4 + part * B_SLICE4 + c], keySums[c]);
-        valueSums[c] = fma((float4)(p), gradientTile[j * B_PADDED4 + part * B_SLICE4 + c], valueSums[c]);
+    spread(partial, own_key, query_tile, own_value, gradient_tile, row, part);
+    for (int j = 0; j < BACKWARD_STEP_ROWS; ++j) {
+      float2 both = gather(partial, row, j);
+      int seen = first + j < queries && (!is_causal || first + j >= key);
+      float p = seen ? exp2(both.s0 - row_tile[j].s0) : 0.0f;
+      float ds = p * (both.s1 - row_tile[j].s1);
+      EACH (c, BACKWARD_SLICE4) {
+        key_sums[c] = fma((float4)(ds), query_tile[j * BACKWARD_PADDED4 + part * BACKWARD_SLICE4 + c], key_sums[c]);
+        value_sums[c] =
+            fma((float4)(p), gradient_tile[j * BACKWARD_PADDED4 + part * BACKWARD_SLICE4 + c], value_sums[c]);
       }
     }
   }
   if (exists)
-    EACH (c, B_SLICE4) {
-      write_channels(dk + keyStart, part * B_SLICE4 + c, keySums[c] * scale);
-      write_channels(dv + keyStart, part * B_SLICE4 + c, valueSums[c]);
+    EACH (c, BACKWARD_SLICE4) {
+      write_channels(dk + key_start, part * BACKWARD_SLICE4 + c, key_sums[c] * scale);
+      write_channels(dv + key_start, part * BACKWARD_SLICE4 + c, value_sums[c]);
     }
 }
 

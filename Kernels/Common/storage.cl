@@ -24,8 +24,8 @@ static inline float bfloat_to_float(ushort bits) { return as_float((uint)bits <<
 static inline float4 bfloat4_to_float4(ushort4 bits) { return as_float4(convert_uint4(bits) << 16); }
 static inline float8 bfloat8_to_float8(ushort8 bits) { return as_float8(convert_uint8(bits) << 16); }
 
-// Adding just under half of the last place, and one more where that place is odd, rounds to nearest even. A NaN, which that could
-// carry over into the sign, gets a quiet bit instead.
+// Adding just under half of the last place, and one more where that place is odd, rounds to nearest even. A NaN, which
+// that could carry over into the sign, gets a quiet bit instead.
 static inline ushort float_to_bfloat(float value) {
   uint bits = as_uint(value);
   uint rounded = bits + 0x7fffu + ((bits >> 16) & 1u);

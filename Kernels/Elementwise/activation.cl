@@ -2,9 +2,7 @@
 //
 // All tensors are [count]. An item takes eight neighbours; the last takes what is left, one by one.
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void activation_forward(__global storage_t *y,
-                                                                                  __global const storage_t *x,
-                                                                                  int count) {
+__kernel GROUP_OF(256) void activation_forward(__global storage_t *y, __global const storage_t *x, int count) {
   int i = 8 * get_global_id(0);
   if (i + 8 <= count) {
     float8 v = LOAD8(x, i);
@@ -17,10 +15,8 @@ __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void activation_forwar
   }
 }
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void activation_backward_input(__global storage_t *dx,
-                                                                                         __global const storage_t *dy,
-                                                                                         __global const storage_t *x,
-                                                                                         int count) {
+__kernel GROUP_OF(256) void activation_backward_input(__global storage_t *dx, __global const storage_t *dy,
+                                                      __global const storage_t *x, int count) {
   int i = 8 * get_global_id(0);
   if (i + 8 <= count) {
     float8 v = LOAD8(x, i);

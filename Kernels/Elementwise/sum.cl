@@ -1,13 +1,14 @@
 // Sums of two tensors:
 //
 //   add_tensors   y = a + b                     y, a, b [count]
-//   weighted_sum  y[s, i] = p[s] x[s, i] + q[s] z[s, i]    y [samples, size]; x, z the same, float; weights = (p, q) [2, samples], float
+//   weighted_sum  y[s, i] = p[s] x[s, i] + q[s] z[s, i]
+//
+// y [samples, size]; x, z the same, float; weights = (p, q) [2, samples], float.
 //
 // An item of add_tensors takes eight neighbours; the last takes what is left, one by one.
 
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void add_tensors(__global storage_t *y,
-                                                                           __global const storage_t *a,
-                                                                           __global const storage_t *b, int count) {
+__kernel GROUP_OF(256) void add_tensors(__global storage_t *y, __global const storage_t *a, __global const storage_t *b,
+                                        int count) {
   int i = 8 * get_global_id(0);
   if (i + 8 <= count) {
     STORE8(y, i, LOAD8(a, i) + LOAD8(b, i));
@@ -17,11 +18,8 @@ __kernel __attribute__((reqd_work_group_size(256, 1, 1))) void add_tensors(__glo
 }
 
 // Latents are small: an item takes one element.
-__kernel __attribute__((reqd_work_group_size(256, 1, 1))) void weighted_sum(__global storage_t *y,
-                                                                            __global const float *x,
-                                                                            __global const float *z,
-                                                                            __global const float *weights, int samples,
-                                                                            int size) {
+__kernel GROUP_OF(256) void weighted_sum(__global storage_t *y, __global const float *x, __global const float *z,
+                                         __global const float *weights, int samples, int size) {
   int i = get_global_id(0);
   if (i >= samples * size) return;
   int sample = i / size;

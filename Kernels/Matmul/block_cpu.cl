@@ -1,4 +1,4 @@
-// The loops round the register tile for matmul and convolution (CPU form; needs storage.cl, tile_cpu.cl).
+// The loops round the register tile for matmul and convolution (CPU form; tile_cpu.cl comes first).
 //
 // An item makes up to BLOCK_ROWS x BLOCK_COLUMNS numbers of the result, in steps of at most BLOCK_DEPTH along the sum.
 // A step's rows of x are read once, to floats, and stay in the second cache; a step of one weight panel stays in the
@@ -28,16 +28,15 @@
 #endif
 #define LINE ((int)(64 / sizeof(storage_t)))  // numbers in a cache line
 
-// c += a times `depth` rows of `panels` panels that start at w and lie panelStride numbers apart; `unpacked` is room
+// c += a times `depth` rows of `panels` panels that start at w and lie panel_pitch numbers apart; `unpacked` is room
 // for one.
-static inline void block_product(float *c, const float *a, __global const storage_t *w, const size_t panelStride,
-                                 const int rows, const int panels, const int depth, const int accumulate,
-                                 float *unpacked) {
-  for (int panel = 0; panel < panels; ++panel, w += panelStride) {
+static inline void block_product(float *c, const float *a, __global const storage_t *w, size_t panel_pitch, int rows,
+                                 int panels, int depth, int accumulate, float *unpacked) {
+  for (int panel = 0; panel < panels; ++panel, w += panel_pitch) {
     // The lines of the next panel, or of this step's sequel in the first, spread over the tiles of this one.
     __global const storage_t *next =
-        panel + 1 < panels ? w + panelStride : w - panel * panelStride + depth * TILE_COLUMNS;
-    const int share = depth * TILE_COLUMNS / ((rows + TILE_ROWS - 1) / TILE_ROWS) + LINE;
+        panel + 1 < panels ? w + panel_pitch : w - panel * panel_pitch + depth * TILE_COLUMNS;
+    int share = depth * TILE_COLUMNS / ((rows + TILE_ROWS - 1) / TILE_ROWS) + LINE;
 #if STORAGE != 32
     read_row(unpacked, w, depth * TILE_COLUMNS);
 #endif
@@ -54,27 +53,27 @@ static inline void block_product(float *c, const float *a, __global const storag
 }
 
 // The length of the steps that `total` falls into: as even as can be, none over BLOCK_DEPTH.
-static inline int step_depth(const int total) {
-  const int steps = (total + BLOCK_DEPTH - 1) / BLOCK_DEPTH;
+static inline int step_depth(int total) {
+  int steps = (total + BLOCK_DEPTH - 1) / BLOCK_DEPTH;
   return (total + steps - 1) / steps;
 }
 
-// One row of the result: y = activation(c + bias) + addend over `count` columns; bias and addend may be absent.
-static inline void write_block_row(__global storage_t *y, const float *c, __global const float *bias, const int hasBias,
-                                   __global const storage_t *addend, const int hasAddend, const int count) {
+// One row of the result: y = activation(c + bias) + residual over `count` columns; bias and residual may be absent.
+static inline void write_block_row(__global storage_t *y, const float *c, __global const float *bias,
+                                   __global const storage_t *residual, int count, int has_bias, int has_residual) {
   int n = 0;
   for (; n + 8 <= count; n += 8) {
     float8 value = vload8(0, c + n);
-    if (hasBias) value += vload8(0, bias + n);
+    if (has_bias) value += vload8(0, bias + n);
     value = ACTIVATE(value);
-    if (hasAddend) value += unpack8(vload8(0, addend + n));
+    if (has_residual) value += unpack8(vload8(0, residual + n));
     vstore8(pack8(value), 0, y + n);
   }
   for (; n < count; ++n) {
     float value = c[n];
-    if (hasBias) value += bias[n];
+    if (has_bias) value += bias[n];
     value = ACTIVATE(value);
-    if (hasAddend) value += LOAD(addend, n);
+    if (has_residual) value += LOAD(residual, n);
     STORE(y, n, value);
   }
 }

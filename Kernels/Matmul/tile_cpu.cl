@@ -14,10 +14,6 @@
 #define TILE_ROWS 6  // rows of the register tile
 #endif
 #define TILE_COLUMNS (2 * LANES)  // columns of the register tile, and of a packed panel
-#define ONE_ITEM __attribute__((reqd_work_group_size(1, 1, 1)))
-#define CACHE_LINE __attribute__((aligned(64)))
-// A loop over registers: unrolled, since a register has no address.
-#define EACH(i, count) __attribute__((opencl_unroll_hint)) for (int i = 0; i < (count); ++i)
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -26,48 +22,47 @@
 #define vloadv JOIN(vload, LANES)
 #define vstorev JOIN(vstore, LANES)
 
-// One register tile over `depth` numbers; rows of a, b and c are aStride, bStride and cStride apart. c is read first
+// One register tile over `depth` numbers; rows of a, b and c are a_pitch, b_pitch and c_pitch apart. c is read first
 // where `accumulate` says so. A_OF_R_K is the number of a in row r at k. fma, not mad: some compilers turn mad into two
 // instructions.
-#define TILE_PRODUCT(A_OF_R_K)                                                       \
-  {                                                                                  \
-    floatv low[TILE_ROWS], high[TILE_ROWS];                                          \
-    EACH (r, TILE_ROWS) {                                                            \
-      low[r] = accumulate ? vloadv(0, c + r * cStride) : (floatv)(0.0f);             \
-      high[r] = accumulate ? vloadv(1, c + r * cStride) : (floatv)(0.0f);            \
-    }                                                                                \
-    for (int k = 0; k < depth; ++k) {                                                \
-      const floatv b0 = vloadv(0, b + k * bStride), b1 = vloadv(1, b + k * bStride); \
-      EACH (r, TILE_ROWS) {                                                          \
-        const floatv x = (floatv)(A_OF_R_K);                                         \
-        low[r] = fma(x, b0, low[r]);                                                 \
-        high[r] = fma(x, b1, high[r]);                                               \
-      }                                                                              \
-    }                                                                                \
-    EACH (r, TILE_ROWS) {                                                            \
-      vstorev(low[r], 0, c + r * cStride);                                           \
-      vstorev(high[r], 1, c + r * cStride);                                          \
-    }                                                                                \
+#define TILE_PRODUCT(A_OF_R_K)                                                 \
+  {                                                                            \
+    floatv low[TILE_ROWS], high[TILE_ROWS];                                    \
+    EACH (r, TILE_ROWS) {                                                      \
+      low[r] = accumulate ? vloadv(0, c + r * c_pitch) : (floatv)(0.0f);       \
+      high[r] = accumulate ? vloadv(1, c + r * c_pitch) : (floatv)(0.0f);      \
+    }                                                                          \
+    for (int k = 0; k < depth; ++k) {                                          \
+      floatv b0 = vloadv(0, b + k * b_pitch), b1 = vloadv(1, b + k * b_pitch); \
+      EACH (r, TILE_ROWS) {                                                    \
+        floatv x = (floatv)(A_OF_R_K);                                         \
+        low[r] = fma(x, b0, low[r]);                                           \
+        high[r] = fma(x, b1, high[r]);                                         \
+      }                                                                        \
+    }                                                                          \
+    EACH (r, TILE_ROWS) {                                                      \
+      vstorev(low[r], 0, c + r * c_pitch);                                     \
+      vstorev(high[r], 1, c + r * c_pitch);                                    \
+    }                                                                          \
   }
 
-static inline void tile_product(float *c, const int cStride, const float *a, const int aStride, const float *b,
-                                const int bStride, const int depth, const int accumulate) {
-  TILE_PRODUCT(a[r * aStride + k]);
+static inline void tile_product(float *c, int c_pitch, const float *a, int a_pitch, const float *b, int b_pitch,
+                                int depth, int accumulate) {
+  TILE_PRODUCT(a[r * a_pitch + k]);
 }
 
-static inline void tile_product_global(float *c, const int cStride, const float *a, const int aStride,
-                                       __global const float *b, const int bStride, const int depth,
-                                       const int accumulate) {
-  TILE_PRODUCT(a[r * aStride + k]);
+static inline void tile_product_global(float *c, int c_pitch, const float *a, int a_pitch, __global const float *b,
+                                       int b_pitch, int depth, int accumulate) {
+  TILE_PRODUCT(a[r * a_pitch + k]);
 }
 
 // `count` stored numbers as floats, from any alignment.
-static inline void read_row(float *row, __global const storage_t *source, const int count) {
+static inline void read_row(float *row, __global const storage_t *source, int count) {
   int k = 0;
   for (; k + 8 <= count; k += 8) vstore8(unpack8(vload8(0, source + k)), 0, row + k);
   for (; k < count; ++k) row[k] = LOAD(source, k);
 }
 
-static inline void zero_row(float *row, const int count) {
+static inline void zero_row(float *row, int count) {
   for (int k = 0; k < count; ++k) row[k] = 0.0f;
 }

@@ -1,11 +1,12 @@
 // Layer normalization over the innermost axis, row by row:
 //
 //   y = xn scale + shift,  xn = (x - mean) r,  r = 1 / sqrt(variance + epsilon)
-//   dx = r (g - mean(g) - xn mean(g xn)) + addend,  g = dy scale
+//   dx = r (g - mean(g) - xn mean(g xn)) + residual,  g = dy scale
 //
-// x, y, dy, dx, addend [rows, channels]; scale, shift [channels], float; mean, r [rows], float. Backward needs x, mean and r.
+// x, y, dy, dx, residual [rows, channels]; scale, shift [channels], float; mean, r [rows], float. Backward needs x,
+// mean and r.
 //
-// One work-group a row; an item takes every GROUP_SIZE-th vector. The row is read once from memory, then from the cache.
+// Groups: one a row; an item takes every GROUP_SIZE-th vector. The row is read once from memory, then from the cache.
 
 #ifndef GROUP_SIZE
 #define GROUP_SIZE 64  // items a row
@@ -14,19 +15,20 @@
 #if VECTOR == 8
 static inline float vector_sum(float8 v) {
   float4 s = v.lo + v.hi;
-  return (s.x + s.y) + (s.z + s.w);
+  return (s.s0 + s.s1) + (s.s2 + s.s3);
 }
 #else
 #define vector_sum(v) (v)
 #endif
 
-__kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void layer_norm_forward(
-    __global storage_t *y, __global float *mean, __global float *reciprocal_deviation, __global const storage_t *x,
-    __global const float *scale, __global const float *shift, int channels, float epsilon) {
+__kernel GROUP_OF(GROUP_SIZE) void layer_norm_forward(__global storage_t *y, __global float *mean,
+                                                      __global float *reciprocal_deviation, __global const storage_t *x,
+                                                      __global const float *scale, __global const float *shift,
+                                                      int channels, float epsilon) {
   __local float scratch[GROUP_SIZE];
   int row = get_group_id(0);
   int start = row * channels;
-  float sum = 0;
+  float sum = 0.0f;
   for (int c = get_local_id(0) * VECTOR; c < channels; c += GROUP_SIZE * VECTOR) sum += vector_sum(LOADV(x, start + c));
   float m = group_sum(sum, scratch) / channels;
   sum = 0;
@@ -45,11 +47,12 @@ __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void layer_norm
   }
 }
 
-// addend is read where has_addend is not 0.
-__kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void layer_norm_backward_input(
-    __global storage_t *dx, __global const storage_t *dy, __global const storage_t *x, __global const float *scale,
-    __global const float *mean, __global const float *reciprocal_deviation, __global const storage_t *addend,
-    int has_addend, int channels) {
+__kernel GROUP_OF(GROUP_SIZE) void layer_norm_backward_input(__global storage_t *dx, __global const storage_t *dy,
+                                                             __global const storage_t *x, __global const float *scale,
+                                                             __global const float *mean,
+                                                             __global const float *reciprocal_deviation,
+                                                             __global const storage_t *residual, int channels,
+                                                             int has_residual) {
   __local float2 scratch[GROUP_SIZE];
   int row = get_group_id(0);
   int start = row * channels;
@@ -65,8 +68,8 @@ __kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1))) void layer_norm
   for (int c = get_local_id(0) * VECTOR; c < channels; c += GROUP_SIZE * VECTOR) {
     vector_t xn = (LOADV(x, start + c) - m) * r;
     vector_t g = LOADV(dy, start + c) * LOADV_FLOAT(scale, c);
-    vector_t d = r * (g - sums.x - xn * sums.y);
-    if (has_addend) d += LOADV(addend, start + c);
+    vector_t d = r * (g - sums.s0 - xn * sums.s1);
+    if (has_residual) d += LOADV(residual, start + c);
     STOREV(dx, start + c, d);
   }
 }

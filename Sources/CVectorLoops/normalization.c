@@ -75,7 +75,7 @@ CLONES void vector_normalize_channels_sums(const void *dy, const void *x, vector
   }
 }
 
-CLONES void vector_normalize_channels_backward(void *dx, const void *dy, const void *x, const void *addend,
+CLONES void vector_normalize_channels_backward(void *dx, const void *dy, const void *x, const void *residual,
                                                vector_type type, size_t rows, size_t channels, const float *mean,
                                                const float *r, const float *scale, const float *shift, bool with_silu,
                                                const float *sum, const float *product) {
@@ -96,8 +96,8 @@ CLONES void vector_normalize_channels_backward(void *dx, const void *dy, const v
           const float h = (u[j] - mean[c + j]) * r[c + j], g = d[j] * scale[c + j];
           t[j] = r[c + j] * (g - sum[c + j] - h * product[c + j]);
         }
-      if (addend) {
-        const float *a = load(addend, type, at, n, as);
+      if (residual) {
+        const float *a = load(residual, type, at, n, as);
         for (size_t j = 0; j < n; ++j) t[j] += a[j];
       }
       store(dx, type, at, n, t);
@@ -142,7 +142,7 @@ CLONES void vector_layer_norm(void *y, float *mean, float *r, const void *x, vec
   }
 }
 
-CLONES void vector_layer_norm_backward(void *dx, const void *dy, const void *x, const void *addend, vector_type type,
+CLONES void vector_layer_norm_backward(void *dx, const void *dy, const void *x, const void *residual, vector_type type,
                                        size_t rows, size_t channels, const float *scale, const float *mean,
                                        const float *r, float *scratch) {
   float as[block_size], ts[block_size];
@@ -168,8 +168,8 @@ CLONES void vector_layer_norm_backward(void *dx, const void *dy, const void *x, 
       const size_t n = smaller(block_size, channels - c), at = row * channels + c;
       float *t = target(dx, type, at, ts);
       for (size_t i = 0; i < n; ++i) t[i] = k * (d[c + i] * scale[c + i] - s - (u[c + i] - m) * k * p);
-      if (addend) {
-        const float *a = load(addend, type, at, n, as);
+      if (residual) {
+        const float *a = load(residual, type, at, n, as);
         for (size_t i = 0; i < n; ++i) t[i] += a[i];
       }
       store(dx, type, at, n, t);

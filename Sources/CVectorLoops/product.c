@@ -33,7 +33,7 @@ static void gather_rows(const vector_product *p, const float *x, const float *ze
   }
 }
 
-// Brings finished sums home: bias, activation, addend and y's type.
+// Brings finished sums home: bias, activation, residual and y's type.
 CLONES static void finish(const vector_product *p, const vector_epilogue *e, float *sums, size_t sums_row, void *y,
                           vector_type type, size_t first, size_t count, size_t first_channel, size_t channels) {
   float as[block_size];
@@ -46,9 +46,9 @@ CLONES static void finish(const vector_product *p, const vector_epilogue *e, flo
       if (e->bias)
         for (size_t j = 0; j < n; ++j) s[j] += e->bias[first_channel + c + j];
       if (e->activation >= 0) vector_activate((vector_activation)e->activation, s, s, vector_float32, n);
-      if (e->addend) {
-        const size_t from = e->addend_is_row ? row / pixels * p->outputs + first_channel + c : at;
-        const float *a = load(e->addend, type, from, n, as);
+      if (e->residual) {
+        const size_t from = e->residual_is_row ? row / pixels * p->outputs + first_channel + c : at;
+        const float *a = load(e->residual, type, from, n, as);
         for (size_t j = 0; j < n; ++j) s[j] += a[j];
       }
       if (type == vector_float32)

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 struct ConvolutionCase: Sendable, CustomTestStringConvertible {
-  enum Addend: Sendable { case none, residual, channels }
+  enum Residual: Sendable { case none, tensor, channels }
 
   var x: Shape
   var outputs: Int
@@ -12,51 +12,51 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
   var stride = 1
   var padding: Convolution.Padding = .same
   var bias = true
-  var addend: Addend = .none
+  var residual: Residual = .none
 
   var op: Convolution {
     Convolution(inputs: x.channels, outputs: outputs, kernel: kernel, stride: stride, padding: padding)
   }
 
   var testDescription: String {
-    "\(x) to \(outputs), \(kernel)x\(kernel) stride \(stride) \(padding)\(bias ? " bias" : "") adding \(addend)"
+    "\(x) to \(outputs), \(kernel)x\(kernel) stride \(stride) \(padding)\(bias ? " bias" : "") residual \(residual)"
   }
 
   static let all: [ConvolutionCase] = [
     // Tiny: one pixel, one row, one column, pictures smaller than the kernel.
     ConvolutionCase(x: [1, 1, 1, 1], outputs: 1),
-    ConvolutionCase(x: [2, 2, 1, 3], outputs: 5, bias: false, addend: .channels),
-    ConvolutionCase(x: [1, 1, 9, 8], outputs: 8, addend: .residual),
-    ConvolutionCase(x: [1, 9, 1, 8], outputs: 8, addend: .residual),
+    ConvolutionCase(x: [2, 2, 1, 3], outputs: 5, bias: false, residual: .channels),
+    ConvolutionCase(x: [1, 1, 9, 8], outputs: 8, residual: .tensor),
+    ConvolutionCase(x: [1, 9, 1, 8], outputs: 8, residual: .tensor),
     // Odd sides and odd channels, batches.
-    ConvolutionCase(x: [2, 5, 7, 3], outputs: 4, addend: .channels),
-    ConvolutionCase(x: [3, 7, 5, 17], outputs: 19, addend: .residual),
+    ConvolutionCase(x: [2, 5, 7, 3], outputs: 4, residual: .channels),
+    ConvolutionCase(x: [3, 7, 5, 17], outputs: 19, residual: .tensor),
     // Edges of tiles, in pixels and in channels.
-    ConvolutionCase(x: [1, 9, 7, 63], outputs: 65, addend: .channels),
-    ConvolutionCase(x: [1, 8, 8, 64], outputs: 64, addend: .residual),
+    ConvolutionCase(x: [1, 9, 7, 63], outputs: 65, residual: .channels),
+    ConvolutionCase(x: [1, 8, 8, 64], outputs: 64, residual: .tensor),
     ConvolutionCase(x: [1, 13, 5, 65], outputs: 63, bias: false),
     ConvolutionCase(x: [1, 16, 8, 33], outputs: 31),
     ConvolutionCase(x: [1, 3, 43, 16], outputs: 129),
-    ConvolutionCase(x: [2, 11, 11, 32], outputs: 37, addend: .channels),
+    ConvolutionCase(x: [2, 11, 11, 32], outputs: 37, residual: .channels),
     // Stride 2, padded alike and behind alone.
     ConvolutionCase(x: [1, 2, 2, 1], outputs: 1, stride: 2),
     ConvolutionCase(x: [1, 1, 6, 5], outputs: 3, stride: 2),
     ConvolutionCase(x: [2, 7, 5, 4], outputs: 8, stride: 2),
-    ConvolutionCase(x: [1, 8, 12, 32], outputs: 32, stride: 2, addend: .residual),
-    ConvolutionCase(x: [1, 13, 11, 20], outputs: 65, stride: 2, addend: .channels),
+    ConvolutionCase(x: [1, 8, 12, 32], outputs: 32, stride: 2, residual: .tensor),
+    ConvolutionCase(x: [1, 13, 11, 20], outputs: 65, stride: 2, residual: .channels),
     ConvolutionCase(x: [2, 6, 6, 5], outputs: 3, stride: 2, padding: .trailing),
     ConvolutionCase(x: [1, 7, 9, 16], outputs: 16, stride: 2, padding: .trailing, bias: false),
     ConvolutionCase(x: [1, 16, 12, 32], outputs: 33, stride: 2, padding: .trailing),
     // 1x1.
-    ConvolutionCase(x: [2, 5, 3, 33], outputs: 17, kernel: 1, addend: .residual),
-    ConvolutionCase(x: [1, 8, 9, 64], outputs: 65, kernel: 1, addend: .channels),
+    ConvolutionCase(x: [2, 5, 3, 33], outputs: 17, kernel: 1, residual: .tensor),
+    ConvolutionCase(x: [1, 8, 9, 64], outputs: 65, kernel: 1, residual: .channels),
     ConvolutionCase(x: [1, 7, 5, 12], outputs: 10, kernel: 1, stride: 2),
     ConvolutionCase(x: [1, 4, 4, 320], outputs: 640, kernel: 1),
     // Stable Diffusion's: into the UNet and out of it, within it.
     ConvolutionCase(x: [1, 16, 12, 4], outputs: 320),
     ConvolutionCase(x: [1, 6, 10, 320], outputs: 4),
-    ConvolutionCase(x: [1, 8, 8, 320], outputs: 64, addend: .channels),
-    ConvolutionCase(x: [1, 4, 4, 640], outputs: 64, addend: .residual),
+    ConvolutionCase(x: [1, 8, 8, 320], outputs: 64, residual: .channels),
+    ConvolutionCase(x: [1, 4, 4, 640], outputs: 64, residual: .tensor),
     ConvolutionCase(x: [1, 24, 24, 3], outputs: 128),
   ]
 }
@@ -74,47 +74,48 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
       [op.outputs, op.inputs, op.kernel, op.kernel], as: type, deviation: 1 / Float(op.inputs * taps).squareRoot())
     let bias = item.bias ? random.normal([op.outputs], as: type) : nil
     let dy = random.normal(output, as: type)
-    let added = random.normal(item.addend == .channels ? [output[0], op.outputs] : output, as: type)
-    let addedBack = item.addend == .residual ? random.normal(item.x, as: type) : nil
+    let added = random.normal(item.residual == .channels ? [output[0], op.outputs] : output, as: type)
+    let addedBack = item.residual == .tensor ? random.normal(item.x, as: type) : nil
 
-    let addend: Reference.Addend?
-    switch item.addend {
-    case .none: addend = nil
-    case .residual: addend = .residual(ReferenceTensor(added))
-    case .channels: addend = .channels(ReferenceTensor(added))
+    let residual: Reference.Residual?
+    switch item.residual {
+    case .none: residual = nil
+    case .tensor: residual = .tensor(ReferenceTensor(added))
+    case .channels: residual = .channels(ReferenceTensor(added))
     }
     let y = Reference.forward(
-      op, ReferenceTensor(x), weight: ReferenceTensor(weight), bias: bias.map { ReferenceTensor($0) }, adding: addend)
+      op, ReferenceTensor(x), weight: ReferenceTensor(weight), bias: bias.map { ReferenceTensor($0) },
+      residual: residual)
     #expect(y.shape == output, "the rule for the result's shape")
     let dx = Reference.backwardInput(
       op, ReferenceTensor(dy), inputShape: item.x, weight: ReferenceTensor(weight),
-      adding: addedBack.map { ReferenceTensor($0) })
+      residual: addedBack.map { ReferenceTensor($0) })
 
     func check<B: Backend>(_ backend: B) throws {
       let weights = try backend.pack(op, weight: weight, bias: bias, for: .both)
       let forward = try results(backend, "y", poison: [(output, type), (item.x, type)]) {
-        let addend: ConvolutionAddend<B.Storage>?
-        switch item.addend {
-        case .none: addend = nil
-        case .residual: addend = .residual(try backend.upload(added, as: type))
-        case .channels: addend = .channels(try backend.upload(added, as: type))
+        let residual: Residual<B.Storage>?
+        switch item.residual {
+        case .none: residual = nil
+        case .tensor: residual = .tensor(try backend.upload(added, as: type))
+        case .channels: residual = .channels(try backend.upload(added, as: type))
         }
-        return [try backend.forward(op, backend.upload(x, as: type), weights: weights, adding: addend)]
+        return [try backend.forward(op, backend.upload(x, as: type), weights: weights, residual: residual)]
       }
-      // The product may be stored before an addend joins it.
+      // The product may be stored before an residual joins it.
       expectClose(
-        forward[0], y, Tolerance(type, terms: op.inputs * taps, roundings: item.addend == .none ? 1 : 2),
+        forward[0], y, Tolerance(type, terms: op.inputs * taps, roundings: item.residual == .none ? 1 : 2),
         "y on \(backend.name)")
 
       let backward = try results(backend, "dx", poison: [(output, type), (item.x, type)]) {
         [
           try backend.backwardInput(
             op, backend.upload(dy, as: type), inputShape: item.x, weights: weights,
-            adding: addedBack.map { try backend.upload($0, as: type) })
+            residual: addedBack.map { try backend.upload($0, as: type) })
         ]
       }
       expectClose(
-        backward[0], dx, Tolerance(type, terms: op.outputs * taps, roundings: item.addend == .residual ? 2 : 1),
+        backward[0], dx, Tolerance(type, terms: op.outputs * taps, roundings: item.residual == .tensor ? 2 : 1),
         "dx on \(backend.name)")
     }
     for backend in TestBackends.all(type) { try backend.run { try check($0) } }
@@ -127,10 +128,10 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
       let weights = try backend.pack(op, weight: HostTensor(repeating: 1, [3, 4, 3, 3]), bias: nil, for: .forward)
       let narrow = try backend.upload(HostTensor(repeating: 1, [1, 5, 5, 3]), as: backend.precision)
       expectRefusal(.invalidShape, "an input of other channels") {
-        _ = try backend.forward(op, narrow, weights: weights, adding: nil)
+        _ = try backend.forward(op, narrow, weights: weights, residual: nil)
       }
       expectRefusal(.unsupported, "a backward pass that nothing was packed for") {
-        _ = try backend.backwardInput(op, narrow, inputShape: [1, 5, 5, 4], weights: weights, adding: nil)
+        _ = try backend.backwardInput(op, narrow, inputShape: [1, 5, 5, 4], weights: weights, residual: nil)
       }
     }
     try backend.run { try check($0) }
@@ -156,11 +157,11 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
     func check<B: Backend>(_ backend: B) throws {
       let weights = try backend.pack(op, weight: weight, bias: nil, for: .both)
       expectClose(
-        try backend.download(backend.forward(op, backend.upload(x, as: type), weights: weights, adding: nil)), y,
+        try backend.download(backend.forward(op, backend.upload(x, as: type), weights: weights, residual: nil)), y,
         Tolerance(type, terms: 180), "y")
       expectClose(
         try backend.download(
-          backend.backwardInput(op, backend.upload(dy, as: type), inputShape: shape, weights: weights, adding: nil)),
+          backend.backwardInput(op, backend.upload(dy, as: type), inputShape: shape, weights: weights, residual: nil)),
         dx,
         Tolerance(type, terms: 108), "dx")
     }

@@ -73,23 +73,23 @@ import Testing
     let op = TokenEmbedding(vocabulary: item.vocabulary, width: item.width)
     let dy = random.normal([item.batch, item.length, item.width], as: type)
     let rows: Shape = [item.rows, item.width]
-    let addend = random.normal(rows, as: .float32)
+    let sum = random.normal(rows, as: .float32)
     let scale: Float = 0.37
     let alone = Reference.backwardRows(op, ReferenceTensor(dy), item.tokens, count: item.rows, scale: scale)
     let added = Reference.backwardRows(
-      op, ReferenceTensor(dy), item.tokens, count: item.rows, scale: scale, adding: ReferenceTensor(addend))
+      op, ReferenceTensor(dy), item.tokens, count: item.rows, scale: scale, addingTo: ReferenceTensor(sum))
     func check<B: Backend>(_ backend: B) throws {
       let made = try results(backend, "rows' gradient", poison: [(rows, .float32), (dy.shape, type)]) {
         let dy = try backend.upload(dy, as: type)
         return [
-          try backend.backwardRows(op, dy, item.tokens, count: item.rows, scale: scale, adding: nil),
+          try backend.backwardRows(op, dy, item.tokens, count: item.rows, scale: scale, addingTo: nil),
           try backend.backwardRows(
-            op, dy, item.tokens, count: item.rows, scale: scale, adding: backend.upload(addend, as: .float32)),
+            op, dy, item.tokens, count: item.rows, scale: scale, addingTo: backend.upload(sum, as: .float32)),
         ]
       }
       let tolerance = Tolerance(.float32, terms: item.batch * item.length)
       expectClose(made[0], alone, tolerance, "gradient on \(backend.name)")
-      expectClose(made[1], added, tolerance, "gradient and addend on \(backend.name)")
+      expectClose(made[1], added, tolerance, "gradient and sum on \(backend.name)")
     }
     for backend in TestBackends.all(type) { try backend.run { try check($0) } }
   }
@@ -104,7 +104,7 @@ import Testing
     func check<B: Backend>(_ backend: B) throws {
       let made = try backend.download(
         backend.backwardRows(
-          op, backend.upload(dy, as: backend.precision), tokens, count: 2, scale: 1, adding: nil))
+          op, backend.upload(dy, as: backend.precision), tokens, count: 2, scale: 1, addingTo: nil))
       #expect(made.values.map(\.isFinite) == [true, false, true, true, true, true])
     }
     try backend.run { try check($0) }

@@ -66,13 +66,13 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
     let bias = item.bias ? random.normal([op.outputs], as: type) : nil
     let residual = item.residual ? random.normal(output, as: type) : nil
     let dy = random.normal(output, as: type)
-    let addend = item.residual ? random.normal(item.x, as: type) : nil
+    let backResidual = item.residual ? random.normal(item.x, as: type) : nil
 
     let y = Reference.forward(
       op, ReferenceTensor(x), weight: ReferenceTensor(weight), bias: bias.map { ReferenceTensor($0) },
       residual: residual.map { ReferenceTensor($0) })
     let dx = Reference.backwardInput(
-      op, ReferenceTensor(dy), weight: ReferenceTensor(weight), adding: addend.map { ReferenceTensor($0) })
+      op, ReferenceTensor(dy), weight: ReferenceTensor(weight), residual: backResidual.map { ReferenceTensor($0) })
 
     func check<B: Backend>(_ backend: B) throws {
       let weights = try backend.pack(
@@ -91,14 +91,15 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
 
       guard item.activation == nil else {
         expectRefusal(.unsupported, "a backward pass through a fused activation") {
-          _ = try backend.backwardInput(op, backend.upload(dy, as: type), weights: weights, adding: nil)
+          _ = try backend.backwardInput(op, backend.upload(dy, as: type), weights: weights, residual: nil)
         }
         return
       }
       let backward = try results(backend, "dx", poison: [(output, type), (item.x, type)]) {
         [
           try backend.backwardInput(
-            op, backend.upload(dy, as: type), weights: weights, adding: addend.map { try backend.upload($0, as: type) })
+            op, backend.upload(dy, as: type), weights: weights,
+            residual: backResidual.map { try backend.upload($0, as: type) })
         ]
       }
       expectClose(
@@ -118,7 +119,7 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
         _ = try backend.forward(op, narrow, weights: weights, residual: nil)
       }
       expectRefusal(.unsupported, "a backward pass that nothing was packed for") {
-        _ = try backend.backwardInput(op, narrow, weights: weights, adding: nil)
+        _ = try backend.backwardInput(op, narrow, weights: weights, residual: nil)
       }
     }
     try backend.run { try check($0) }
@@ -143,7 +144,7 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
         try backend.download(backend.forward(op, backend.upload(x, as: type), weights: weights, residual: nil)), y,
         Tolerance(type, terms: 70), "y")
       expectClose(
-        try backend.download(backend.backwardInput(op, backend.upload(dy, as: type), weights: weights, adding: nil)),
+        try backend.download(backend.backwardInput(op, backend.upload(dy, as: type), weights: weights, residual: nil)),
         dx,
         Tolerance(type, terms: 66), "dx")
     }
@@ -160,7 +161,7 @@ struct LinearCase: Sendable, CustomTestStringConvertible {
       let x = try backend.upload(HostTensor([1, 2], [300, 300]), as: .float16)
       #expect(try backend.download(backend.forward(op, x, weights: weights, residual: nil)).values == [.infinity, 300])
       #expect(
-        try backend.download(backend.backwardInput(op, x, weights: weights, adding: nil)).values == [.infinity, 300])
+        try backend.download(backend.backwardInput(op, x, weights: weights, residual: nil)).values == [.infinity, 300])
     }
     try backend.run { try check($0) }
   }

@@ -11,11 +11,11 @@ struct GroupNormCase: Sendable, CustomTestStringConvertible {
   /// What is added to the normally distributed input.
   var mean: Float = 0
   var deviation: Float = 1
-  var addend = false
+  var residual = false
 
   var testDescription: String {
     "\(x) in \(groups) groups\(activation.map { " \($0)" } ?? "")"
-      + (mean == 0 ? "" : " round \(mean)") + (addend ? " adding" : "")
+      + (mean == 0 ? "" : " round \(mean)") + (residual ? " residual" : "")
   }
 
   static let all: [GroupNormCase] = [
@@ -23,14 +23,14 @@ struct GroupNormCase: Sendable, CustomTestStringConvertible {
     GroupNormCase(x: [1, 1, 1, 1], groups: 1),
     GroupNormCase(x: [2, 1, 1, 6], groups: 6, epsilon: 1e-3, activation: .silu),
     // One channel a group, one group, odd everything.
-    GroupNormCase(x: [2, 3, 5, 12], groups: 12, addend: true),
+    GroupNormCase(x: [2, 3, 5, 12], groups: 12, residual: true),
     GroupNormCase(x: [3, 5, 3, 7], groups: 1, activation: .silu),
-    GroupNormCase(x: [2, 7, 9, 15], groups: 5, activation: .silu, addend: true),
+    GroupNormCase(x: [2, 7, 9, 15], groups: 5, activation: .silu, residual: true),
     GroupNormCase(x: [1, 17, 13, 96], groups: 32),
     // Tokens.
     GroupNormCase(x: [2, 77, 64], groups: 32, epsilon: 1e-6),
     // Stable Diffusion's: 10, 20 and 60 channels a group, few pixels and many.
-    GroupNormCase(x: [1, 16, 16, 320], groups: 32, activation: .silu, addend: true),
+    GroupNormCase(x: [1, 16, 16, 320], groups: 32, activation: .silu, residual: true),
     GroupNormCase(x: [2, 4, 4, 640], groups: 32, epsilon: 1e-6),
     GroupNormCase(x: [1, 3, 5, 1920], groups: 32, activation: .silu),
     GroupNormCase(x: [1, 48, 64, 32], groups: 32, activation: .silu),
@@ -47,24 +47,24 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
   var epsilon: Float = 1e-5
   var mean: Float = 0
   var deviation: Float = 1
-  var addend = false
+  var residual = false
 
-  var testDescription: String { "\(x)\(mean == 0 ? "" : " round \(mean)")\(addend ? " adding" : "")" }
+  var testDescription: String { "\(x)\(mean == 0 ? "" : " round \(mean)")\(residual ? " residual" : "")" }
 
   static let all: [LayerNormCase] = [
     LayerNormCase(x: [1, 1]),
     LayerNormCase(x: [7]),
     LayerNormCase(x: [3, 2], epsilon: 1e-3),
-    LayerNormCase(x: [3, 5], addend: true),
+    LayerNormCase(x: [3, 5], residual: true),
     LayerNormCase(x: [2, 3, 63]),
-    LayerNormCase(x: [65, 64], addend: true),
+    LayerNormCase(x: [65, 64], residual: true),
     LayerNormCase(x: [5, 257]),
-    LayerNormCase(x: [2, 31, 320], addend: true),
+    LayerNormCase(x: [2, 31, 320], residual: true),
     LayerNormCase(x: [1, 77, 768]),
-    LayerNormCase(x: [2, 13, 1280], addend: true),
+    LayerNormCase(x: [2, 13, 1280], residual: true),
     LayerNormCase(x: [300, 40]),
     LayerNormCase(x: [9, 320], mean: 1000),
-    LayerNormCase(x: [4, 33], mean: -1000, deviation: 10, addend: true),
+    LayerNormCase(x: [4, 33], mean: -1000, deviation: 10, residual: true),
   ]
 }
 
@@ -98,12 +98,12 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
     let scale = random.normal(channels, as: .float32)
     let shift = random.normal(channels, as: .float32)
     let dy = random.normal(item.x, as: type)
-    let addend = item.addend ? random.normal(item.x, as: type) : nil
+    let residual = item.residual ? random.normal(item.x, as: type) : nil
     let forward = Reference.forward(
       op, ReferenceTensor(x), scale: ReferenceTensor(scale), shift: ReferenceTensor(shift))
     let backward = Reference.backwardInput(
       op, ReferenceTensor(dy), x: ReferenceTensor(x), scale: ReferenceTensor(scale), shift: ReferenceTensor(shift),
-      adding: addend.map { ReferenceTensor($0) })
+      residual: residual.map { ReferenceTensor($0) })
     let count = item.x.count / item.x[0] / item.groups
     let condition = condition(forward)
 
@@ -122,13 +122,13 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
         [
           try backend.backwardInput(
             op, backend.upload(dy, as: type), x: x, scale: scale, shift: shift, saved: saved,
-            adding: addend.map { try backend.upload($0, as: type) })
+            residual: residual.map { try backend.upload($0, as: type) })
         ]
       }
       expectClose(
         dx[0], backward.dx,
         Tolerance(
-          type, terms: count, roundings: item.addend ? 2 : 1, condition: condition, magnitude: backward.magnitude),
+          type, terms: count, roundings: item.residual ? 2 : 1, condition: condition, magnitude: backward.magnitude),
         "dx on \(backend.name)")
     }
     for backend in TestBackends.all(type) { try backend.run { try check($0) } }
@@ -143,12 +143,12 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
     let scale = random.normal(channels, as: .float32)
     let shift = random.normal(channels, as: .float32)
     let dy = random.normal(item.x, as: type)
-    let addend = item.addend ? random.normal(item.x, as: type) : nil
+    let residual = item.residual ? random.normal(item.x, as: type) : nil
     let forward = Reference.forward(
       op, ReferenceTensor(x), scale: ReferenceTensor(scale), shift: ReferenceTensor(shift))
     let backward = Reference.backwardInput(
       op, ReferenceTensor(dy), x: ReferenceTensor(x), scale: ReferenceTensor(scale),
-      adding: addend.map { ReferenceTensor($0) })
+      residual: residual.map { ReferenceTensor($0) })
     let count = item.x.channels
     let condition = condition(forward)
 
@@ -167,13 +167,13 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
         [
           try backend.backwardInput(
             op, backend.upload(dy, as: type), x: x, scale: scale, saved: saved,
-            adding: addend.map { try backend.upload($0, as: type) })
+            residual: residual.map { try backend.upload($0, as: type) })
         ]
       }
       expectClose(
         dx[0], backward.dx,
         Tolerance(
-          type, terms: count, roundings: item.addend ? 2 : 1, condition: condition, magnitude: backward.magnitude),
+          type, terms: count, roundings: item.residual ? 2 : 1, condition: condition, magnitude: backward.magnitude),
         "dx on \(backend.name)")
     }
     for backend in TestBackends.all(type) { try backend.run { try check($0) } }
@@ -210,7 +210,7 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
           "group norm")
         expectClose(
           try backend.download(
-            backend.backwardInput(group, dy, x: x, scale: scale, shift: shift, saved: saved, adding: nil)),
+            backend.backwardInput(group, dy, x: x, scale: scale, shift: shift, saved: saved, residual: nil)),
           Reference.backwardInput(group, references2, x: references, scale: scales, shift: shifts).dx, tolerance,
           "group norm's gradient")
         let (z, savedRows) = try backend.forward(layer, x, scale: scale, shift: shift)
@@ -218,7 +218,7 @@ struct LayerNormCase: Sendable, CustomTestStringConvertible {
           try backend.download(z), Reference.forward(layer, references, scale: scales, shift: shifts).y, tolerance,
           "layer norm")
         expectClose(
-          try backend.download(backend.backwardInput(layer, dy, x: x, scale: scale, saved: savedRows, adding: nil)),
+          try backend.download(backend.backwardInput(layer, dy, x: x, scale: scale, saved: savedRows, residual: nil)),
           Reference.backwardInput(layer, references2, x: references, scale: scales).dx, tolerance,
           "layer norm's gradient")
       }

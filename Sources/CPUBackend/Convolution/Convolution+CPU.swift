@@ -39,43 +39,39 @@ extension CPUBackend {
 
   public func forward(
     _ op: Convolution, _ x: Tensor<CPUStorage>, weights: ConvolutionWeights,
-    adding addend: ConvolutionAddend<CPUStorage>?
+    residual: Residual<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try op.outputShape(x.shape)
     guard let packed = weights.forward else {
       throw OperationError(.unsupported, "Convolution.forward", "the weights were not packed for a forward pass")
     }
-    let added: Addend?
-    switch addend {
-    case .residual(let tensor):
+    switch residual {
+    case .tensor(let tensor):
       try requireShape("Convolution.forward", tensor, result)
-      try requireOneType("Convolution.forward", x, tensor)
-      added = .tensor(tensor)
     case .channels(let tensor):
       try requireShape("Convolution.forward", tensor, [result[0], result.channels])
-      try requireOneType("Convolution.forward", x, tensor)
-      added = .rows(tensor)
     case nil:
-      added = nil
+      break
     }
+    try requireOneType("Convolution.forward", x, residual?.tensor)
     return try product(
-      shape(op, x.shape, result), x, packed, Epilogue(bias: weights.bias, addend: added), result: result,
+      shape(op, x.shape, result), x, packed, Epilogue(bias: weights.bias, residual: residual), result: result,
       "Convolution.forward")
   }
 
   public func backwardInput(
     _ op: Convolution, _ dy: Tensor<CPUStorage>, inputShape: Shape, weights: ConvolutionWeights,
-    adding addend: Tensor<CPUStorage>?
+    residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     try requireBackward(op, packedFor: weights.directions)
     try requireShape("Convolution.backwardInput", dy, try op.outputShape(inputShape))
-    try requireShape("Convolution.backwardInput", addend, inputShape)
-    try requireOneType("Convolution.backwardInput", dy, addend)
+    try requireShape("Convolution.backwardInput", residual, inputShape)
+    try requireOneType("Convolution.backwardInput", dy, residual)
     guard let packed = weights.backward else {
       throw OperationError(.unsupported, "Convolution.backwardInput", "the weights were not packed for a backward pass")
     }
     return try product(
-      backwardShape(op, inputShape, dy.shape), dy, packed, Epilogue(addend: addend.map(Addend.tensor)),
+      backwardShape(op, inputShape, dy.shape), dy, packed, Epilogue(residual: residual.map(Residual.tensor)),
       result: inputShape, "Convolution.backwardInput")
   }
 

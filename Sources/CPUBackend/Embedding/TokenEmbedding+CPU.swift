@@ -27,12 +27,12 @@ extension CPUBackend {
 
   public func backwardRows(
     _ op: TokenEmbedding, _ dy: Tensor<CPUStorage>, _ tokens: TokenBatch, count: Int, scale: Float,
-    adding addend: Tensor<CPUStorage>?
+    addingTo sum: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let operation: StaticString = "TokenEmbedding.backwardRows"
     try requireShape(operation, dy, [tokens.batch, tokens.length, op.width])
-    try requireShape(operation, addend, [count, op.width])
-    try requireFloat32(operation, addend)
+    try requireShape(operation, sum, [count, op.width])
+    try requireFloat32(operation, sum)
     let gradient = try empty([count, op.width], .float32, "\(operation)")
     gradient.floats.update(repeating: 0, count: count * op.width)
     for (index, id) in tokens.ids.enumerated() {
@@ -40,7 +40,7 @@ extension CPUBackend {
       guard row >= 0 && row < count else { continue }
       vector_accumulate(gradient.floats + row * op.width, dy.at(index * op.width), dy.type.vector, scale, op.width)
     }
-    if let addend { sum(gradient, gradient, addend) }
+    if let sum { self.sum(gradient, gradient, sum) }
     return gradient
   }
 }

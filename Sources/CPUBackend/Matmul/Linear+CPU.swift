@@ -41,22 +41,23 @@ extension CPUBackend {
     }
     return try product(
       shape(op, rows: x.shape.rows), x, packed,
-      Epilogue(bias: weights.bias, activation: op.activation, addend: residual.map(Addend.tensor)), result: result,
+      Epilogue(bias: weights.bias, activation: op.activation, residual: residual.map(Residual.tensor)), result: result,
       "Linear.forward")
   }
 
   public func backwardInput(
-    _ op: Linear, _ dy: Tensor<CPUStorage>, weights: LinearWeights, adding addend: Tensor<CPUStorage>?
+    _ op: Linear, _ dy: Tensor<CPUStorage>, weights: LinearWeights, residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try op.inputShape(dy.shape)
-    try requireShape("Linear.backwardInput", addend, result)
-    try requireOneType("Linear.backwardInput", dy, addend)
+    try requireShape("Linear.backwardInput", residual, result)
+    try requireOneType("Linear.backwardInput", dy, residual)
     try requireBackward(op, packedFor: weights.directions)
     guard let packed = weights.backward else {
       throw OperationError(.unsupported, "Linear.backwardInput", "the weights were not packed for a backward pass")
     }
     return try product(
-      backwardShape(op, rows: dy.shape.rows), dy, packed, Epilogue(addend: addend.map(Addend.tensor)), result: result,
+      backwardShape(op, rows: dy.shape.rows), dy, packed, Epilogue(residual: residual.map(Residual.tensor)),
+      result: result,
       "Linear.backwardInput")
   }
 

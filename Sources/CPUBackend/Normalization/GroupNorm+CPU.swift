@@ -78,12 +78,12 @@ extension CPUBackend {
 
   public func backwardInput(
     _ op: GroupNorm, _ dy: Tensor<CPUStorage>, x: Tensor<CPUStorage>, scale: Tensor<CPUStorage>,
-    shift: Tensor<CPUStorage>, saved: GroupNorm.Saved<CPUStorage>, adding addend: Tensor<CPUStorage>?
+    shift: Tensor<CPUStorage>, saved: GroupNorm.Saved<CPUStorage>, residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     try op.check(x.shape, scale: scale.shape, shift: shift.shape)
     try requireShape("GroupNorm.backwardInput", dy, x.shape)
-    try requireShape("GroupNorm.backwardInput", addend, x.shape)
-    try requireOneType("GroupNorm.backwardInput", x, dy, addend)
+    try requireShape("GroupNorm.backwardInput", residual, x.shape)
+    try requireOneType("GroupNorm.backwardInput", x, dy, residual)
     try requireFloat32("GroupNorm.backwardInput", scale, shift, saved.mean, saved.reciprocalDeviation)
     let layout = ChannelRows(x.shape, groups: op.groups)
     try requireShape("GroupNorm.backwardInput", saved.mean, [layout.batch, op.groups])
@@ -138,7 +138,7 @@ extension CPUBackend {
       let (sample, start, rows) = layout.piece(piece)
       vector_normalize_channels_backward(
         dx.at(start * channels), dy.at(start * channels), x.at(start * channels),
-        addend.map { UnsafeRawPointer($0.at(start * channels)) }, x.type.vector, rows, channels, row(sample, 0),
+        residual.map { UnsafeRawPointer($0.at(start * channels)) }, x.type.vector, rows, channels, row(sample, 0),
         row(sample, 1), scale.floats, shift.floats, isSiLU, row(sample, 2), row(sample, 3))
     }
     return dx

@@ -24,12 +24,12 @@ extension CPUBackend {
 
   public func backwardInput(
     _ op: LayerNorm, _ dy: Tensor<CPUStorage>, x: Tensor<CPUStorage>, scale: Tensor<CPUStorage>,
-    saved: LayerNorm.Saved<CPUStorage>, adding addend: Tensor<CPUStorage>?
+    saved: LayerNorm.Saved<CPUStorage>, residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     try op.check(x.shape, scale: scale.shape)
     try requireShape("LayerNorm.backwardInput", dy, x.shape)
-    try requireShape("LayerNorm.backwardInput", addend, x.shape)
-    try requireOneType("LayerNorm.backwardInput", x, dy, addend)
+    try requireShape("LayerNorm.backwardInput", residual, x.shape)
+    try requireOneType("LayerNorm.backwardInput", x, dy, residual)
     try requireFloat32("LayerNorm.backwardInput", scale, saved.mean, saved.reciprocalDeviation)
     let (rows, channels) = (x.shape.rows, x.shape.channels)
     try requireShape("LayerNorm.backwardInput", saved.mean, [rows])
@@ -39,7 +39,7 @@ extension CPUBackend {
       withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * channels) { scratch in
         vector_layer_norm_backward(
           dx.at(start * channels), dy.at(start * channels), x.at(start * channels),
-          addend.map { UnsafeRawPointer($0.at(start * channels)) }, x.type.vector, length, channels, scale.floats,
+          residual.map { UnsafeRawPointer($0.at(start * channels)) }, x.type.vector, length, channels, scale.floats,
           saved.mean.floats + start, saved.reciprocalDeviation.floats + start, scratch.baseAddress)
       }
     }

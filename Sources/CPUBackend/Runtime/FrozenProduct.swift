@@ -23,25 +23,11 @@ struct FrozenWeights: Sendable {
   let packing: Packing
 }
 
-/// What a product adds itself to.
-enum Addend {
-  /// A tensor of the result's shape.
-  case tensor(Tensor<CPUStorage>)
-  /// One row of channels a sample.
-  case rows(Tensor<CPUStorage>)
-
-  var tensor: Tensor<CPUStorage> {
-    switch self {
-    case .tensor(let tensor), .rows(let tensor): tensor
-    }
-  }
-}
-
-/// What happens to a product before it is written: `activation(product + bias) + addend`.
+/// What happens to a product before it is written: `activation(product + bias) + residual`.
 struct Epilogue {
   var bias: CPUStorage?
   var activation: Activation?
-  var addend: Addend?
+  var residual: Residual<CPUStorage>?
 }
 
 extension CPUBackend {
@@ -99,19 +85,19 @@ extension CPUBackend {
     var shape = shape
     shape.element = weights.element
     shape.hasBias = epilogue.bias != nil
-    // A backward convolution can't accumulate, nor is a sum rounded to 16 bits before the addend comes to it.
-    let addend = epilogue.addend
+    // A backward convolution can't accumulate, nor is a sum rounded to 16 bits before the residual comes to it.
+    let residual = epilogue.residual
     shape.accumulates =
-      addend != nil && epilogue.activation == nil && shape.operation != .convolutionBackward
+      residual != nil && epilogue.activation == nil && shape.operation != .convolutionBackward
       && weights.element == .float32
     let source = try converted(x, to: weights.element, operation)
     var y = try empty(result, weights.element, operation)
-    if shape.accumulates, let addend { fill(y, with: addend) }
+    if shape.accumulates, let residual { fill(y, with: residual) }
     try products.run(shape, source.storage, weights, bias: epilogue.bias, y.storage, pool, operation)
     if let activation = epilogue.activation { y = try forward(activation, y) }
-    if !shape.accumulates, let addend {
+    if !shape.accumulates, let residual {
       let expanded = try empty(result, y.type, operation)
-      fill(expanded, with: addend)
+      fill(expanded, with: residual)
       sum(y, y, expanded)
     }
     return try converted(y, to: x.type, operation)
@@ -127,12 +113,12 @@ extension CPUBackend {
     return result
   }
 
-  /// Writes the addend over all of `y`.
-  private func fill(_ y: Tensor<CPUStorage>, with addend: Addend) {
-    switch addend {
+  /// Writes the residual over all of `y`.
+  private func fill(_ y: Tensor<CPUStorage>, with residual: Residual<CPUStorage>) {
+    switch residual {
     case .tensor(let tensor):
       convert(y.bytes, y.type, tensor.bytes, tensor.type, y.shape.count)
-    case .rows(let rows):
+    case .channels(let rows):
       let channels = y.shape.channels
       let rowsPerSample = y.shape.rows / rows.shape[0]
       parallel(y.shape.rows, by: rowsPerPiece(channels)) { start, length in

@@ -51,8 +51,8 @@ extension CPUBackend {
       let (block, row) = (piece / rowBlocks * panelBlock, piece % rowBlocks * rowBlock)
       var finish = vector_epilogue(
         bias: epilogue.bias.map { UnsafePointer($0.floats) }, activation: epilogue.activation?.number ?? -1,
-        addend: epilogue.addend.map { UnsafeRawPointer($0.tensor.bytes) }, addend_is_row: false)
-      if case .rows = epilogue.addend { finish.addend_is_row = true }
+        residual: epilogue.residual.map { UnsafeRawPointer($0.tensor.bytes) }, residual_is_row: false)
+      if case .channels = epilogue.residual { finish.residual_is_row = true }
       withScratch(scratchFloats) { scratch in
         vector_product_compute(
           &c, x.floats, weights.pointer, &finish, y.bytes, y.type.vector, row, min(rowBlock, rows - row), block,

@@ -47,14 +47,14 @@ void vector_normalize_channels(void *y, const void *x, vector_type type, size_t 
 void vector_normalize_channels_sums(const void *dy, const void *x, vector_type type, size_t rows, size_t channels,
                                     const float *mean, const float *r, const float *scale, const float *shift,
                                     bool silu, double *sum, double *product, float *scratch /* 2 x channels */);
-// dx = r (g - sum - x̂ product) + addend, where `sum` and `product` are the means of g and g x̂ over a channel's group
-void vector_normalize_channels_backward(void *dx, const void *dy, const void *x, const void *addend, vector_type type,
+// dx = r (g - sum - x̂ product) + residual, where `sum` and `product` are the means of g and g x̂ over a channel's group
+void vector_normalize_channels_backward(void *dx, const void *dy, const void *x, const void *residual, vector_type type,
                                         size_t rows, size_t channels, const float *mean, const float *r,
                                         const float *scale, const float *shift, bool silu, const float *sum,
                                         const float *product);
 void vector_layer_norm(void *y, float *mean, float *r, const void *x, vector_type type, size_t rows, size_t channels,
                        const float *scale, const float *shift, float epsilon, float *scratch /* channels */);
-void vector_layer_norm_backward(void *dx, const void *dy, const void *x, const void *addend, vector_type type,
+void vector_layer_norm_backward(void *dx, const void *dy, const void *x, const void *residual, vector_type type,
                                 size_t rows, size_t channels, const float *scale, const float *mean, const float *r,
                                 float *scratch /* 2 x channels */);
 
@@ -68,7 +68,7 @@ void vector_accumulate(float *y, const void *x, vector_type type, float scale, s
 
 // MARK: products with frozen weights (product.c)
 //
-// y[pixel][n] = f(sum over taps and c of x[pixel at tap][c] w[n][c][tap] + bias[n]) + addend, over NHWC: a convolution, its
+// y[pixel][n] = f(sum over taps and c of x[pixel at tap][c] w[n][c][tap] + bias[n]) + residual, over NHWC: a convolution, its
 // gradient, or with one pixel a row a matmul. An element's sum is taken in one order whatever part of y a call computes.
 
 typedef struct {
@@ -81,10 +81,10 @@ typedef struct {
 } vector_product;
 
 typedef struct {
-  const float *bias;   // null for none
-  int activation;      // a vector_activation, or -1
-  const void *addend;  // of y's type; null for none
-  bool addend_is_row;  // one row of channels a sample, or a tensor of y's shape
+  const float *bias;     // null for none
+  int activation;        // a vector_activation, or -1
+  const void *residual;  // of y's type; null for none
+  bool residual_is_row;  // one row of channels a sample, or a tensor of y's shape
 } vector_epilogue;
 
 // Whether the products are worth using: not where the compiler was told not to optimize.

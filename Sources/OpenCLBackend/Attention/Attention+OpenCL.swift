@@ -20,16 +20,14 @@ extension OpenCLBackend: AttentionBackend {
         "attention_forward", parameters, storage: precision,
         WorkSize(
           groups: [(queries + parameters.forward.rows - 1) / parameters.forward.rows, q.shape[0] * op.heads],
-          local: [parameters.forward.items, 1]),
-        y, logSumExp, q, k, v, op.heads, queries, keys, op.scale, causal)
+          local: [parameters.forward.items, 1]), y, logSumExp, q, k, v, op.heads, queries, keys, op.scale, causal)
     } else {
       let parameters = AttentionBlockParameters(headDimension: op.headDimension, device)
       let packedK = try packTokens(op, k, parameters, panels: true, rows: false)
       let packedV = try packTokens(op, v, parameters, panels: false, rows: true)
       try run(
         "attention_forward", parameters, storage: precision, blocks(of: queries, op, q.shape[0], parameters), y,
-        logSumExp,
-        q, packedK.panels, packedV.rows, op.heads, queries, keys, op.scale, causal)
+        logSumExp, q, packedK.panels, packedV.rows, op.heads, queries, keys, op.scale, causal)
     }
     return Attention.Saved(output: y, logSumExp: logSumExp)
   }
@@ -83,8 +81,7 @@ extension OpenCLBackend: AttentionBackend {
     if let dk = gradients.key, let dv = gradients.value {
       try run(
         "attention_backward_key_value", parameters, storage: precision, size(keys), dk, dv, dy, q, k, v,
-        saved.logSumExp,
-        products, op.heads, queries, keys, op.scale, causal)
+        saved.logSumExp, products, op.heads, queries, keys, op.scale, causal)
     }
   }
 
@@ -94,9 +91,8 @@ extension OpenCLBackend: AttentionBackend {
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let products = try allocate([dy.shape[0], op.heads, dy.shape[1]], .float32)
     try run(
-      "attention_backward_rows", parameters, storage: precision, WorkSize(items: products.shape.count, local: 64),
-      products,
-      dy, saved.output, dy.shape[0], op.heads, dy.shape[1])
+      "attention_row_products", parameters, storage: precision, WorkSize(items: products.shape.count, local: 64),
+      products, dy, saved.output, dy.shape[0], op.heads, dy.shape[1])
     return products
   }
 
@@ -119,9 +115,8 @@ extension OpenCLBackend: AttentionBackend {
       let querySums = try pool.take(4 * parameters.querySumsCount(queries: queries, heads: batch * op.heads))
       try run(
         "attention_backward_head", parameters, storage: precision,
-        WorkSize(groups: [1, batch * op.heads], local: [1, 1]), dq, dk, dv, querySums, k, v, packedQ.panels,
-        packedQ.rows,
-        packedDy.panels, packedDy.rows, saved.logSumExp, products, op.heads, queries, keys, op.scale, causal)
+        WorkSize(groups: [1, batch * op.heads], local: [1, 1]), dq, dk, dv, querySums, packedDy.panels, packedDy.rows,
+        packedQ.panels, packedQ.rows, k, v, saved.logSumExp, products, op.heads, queries, keys, op.scale, causal)
       return
     }
     if let dq = gradients.query {
@@ -129,8 +124,7 @@ extension OpenCLBackend: AttentionBackend {
       let packedV = try packTokens(op, v, parameters, panels: true, rows: false)
       try run(
         "attention_backward_query", parameters, storage: precision, blocks(of: queries, op, batch, parameters), dq, dy,
-        q,
-        packedK.panels, packedV.panels, packedK.rows, saved.logSumExp, products, op.heads, queries, keys, op.scale,
+        q, packedK.panels, packedK.rows, packedV.panels, saved.logSumExp, products, op.heads, queries, keys, op.scale,
         causal)
     }
     if let dk = gradients.key, let dv = gradients.value {
@@ -138,9 +132,8 @@ extension OpenCLBackend: AttentionBackend {
       let packedDy = try packTokens(op, dy, parameters, panels: true, rows: true)
       try run(
         "attention_backward_key_value", parameters, storage: precision, blocks(of: keys, op, batch, parameters), dk, dv,
-        k,
-        v, packedQ.panels, packedQ.rows, packedDy.panels, packedDy.rows, saved.logSumExp, products, op.heads, queries,
-        keys, op.scale, causal)
+        packedDy.panels, packedDy.rows, packedQ.panels, packedQ.rows, k, v, saved.logSumExp, products, op.heads,
+        queries, keys, op.scale, causal)
     }
   }
 

@@ -3,13 +3,13 @@ import Tensors
 /// How a GPU's work-group shares the rows of attention (`Attention/attention_gpu.cl`), for heads of one width.
 struct AttentionGroupParameters: KernelParameters {
   static let source = "Attention/attention_gpu.cl"
-  static let sharedSources = ["Attention/attention_rows.cl"]
+  static let sharedSources = ["Attention/attention_shared.cl"]
 
   /// One of the two passes: rows a group owns, items that share a row, rows of the other side in local memory.
   struct Pass: Sendable, Hashable {
     let rows: Int
     let split: Int
-    let tile: Int
+    let step: Int
 
     var items: Int { rows * split }
 
@@ -21,21 +21,21 @@ struct AttentionGroupParameters: KernelParameters {
       while (headDimension + split - 1) / split > slice { split *= 2 }
       self.split = split
       rows = split <= 2 ? 64 : split <= 8 ? 32 : 16
-      var tile = 16
-      while Pass.localMemory(headDimension, rows, split, tile, partials) > DeviceLimits.universalLocalMemory {
-        tile /= 2
+      var step = 16
+      while Pass.localMemory(headDimension, rows, split, step, partials) > DeviceLimits.universalLocalMemory {
+        step /= 2
       }
-      self.tile = tile
+      self.step = step
     }
 
     /// Bytes: two tiles of whole rows, the partial sums, and in backward two sums a row of the tile.
-    static func localMemory(_ headDimension: Int, _ rows: Int, _ split: Int, _ tile: Int, _ partials: Int) -> Int {
+    static func localMemory(_ headDimension: Int, _ rows: Int, _ split: Int, _ step: Int, _ partials: Int) -> Int {
       let padded = (headDimension + 4 * split - 1) / (4 * split) * 4 * split
-      return tile * 4 * (2 * padded + partials * split * rows + 2)
+      return step * 4 * (2 * padded + partials * split * rows + 2)
     }
 
     func localMemory(_ headDimension: Int, partials: Int) -> Int {
-      Pass.localMemory(headDimension, rows, split, tile, partials)
+      Pass.localMemory(headDimension, rows, split, step, partials)
     }
   }
 
@@ -55,10 +55,10 @@ struct AttentionGroupParameters: KernelParameters {
 
   var defines: [KernelDefine] {
     [
-      KernelDefine("HEAD_DIMENSION", headDimension), KernelDefine("ROWS", forward.rows),
-      KernelDefine("SPLIT", forward.split), KernelDefine("TILE", forward.tile),
-      KernelDefine("BACKWARD_ROWS", backward.rows), KernelDefine("BACKWARD_SPLIT", backward.split),
-      KernelDefine("BACKWARD_TILE", backward.tile),
+      KernelDefine("HEAD_DIMENSION", headDimension), KernelDefine("OWN_ROWS", forward.rows),
+      KernelDefine("SPLIT", forward.split), KernelDefine("STEP_ROWS", forward.step),
+      KernelDefine("BACKWARD_OWN_ROWS", backward.rows), KernelDefine("BACKWARD_SPLIT", backward.split),
+      KernelDefine("BACKWARD_STEP_ROWS", backward.step),
     ]
   }
 
@@ -74,7 +74,7 @@ struct AttentionGroupParameters: KernelParameters {
 /// The blocks of the CPU form of attention (`Attention/attention_cpu.cl`), for heads of one width.
 struct AttentionBlockParameters: KernelParameters {
   static let source = "Attention/attention_cpu.cl"
-  static let sharedSources = ["Matmul/tile_cpu.cl", "Attention/attention_rows.cl"]
+  static let sharedSources = ["Matmul/tile_cpu.cl", "Attention/attention_shared.cl"]
   let headDimension: Int
   let tile: VectorTile
   /// Rows an item owns.
@@ -104,7 +104,7 @@ struct AttentionBlockParameters: KernelParameters {
 
   var defines: [KernelDefine] {
     tile.defines + [
-      KernelDefine("HEAD_DIMENSION", headDimension), KernelDefine("BLOCK", rows), KernelDefine("STEP", step),
+      KernelDefine("HEAD_DIMENSION", headDimension), KernelDefine("OWN_ROWS", rows), KernelDefine("STEP_ROWS", step),
     ]
   }
 

@@ -34,15 +34,15 @@ extension OpenCLBackend: ConvolutionBackend {
 
   public func forward(
     _ op: Convolution, _ x: Tensor<OpenCLBuffer>, weights: PackedWeights,
-    adding addend: ConvolutionAddend<OpenCLBuffer>?
+    residual: Residual<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let name = "Convolution.forward"
     let shape = try op.outputShape(x.shape)
     var pixels = 0
     var tensor: Tensor<OpenCLBuffer>?
-    switch addend {
+    switch residual {
     case nil: break
-    case .residual(let residual):
+    case .tensor(let residual):
       (tensor, pixels) = (residual, 1)
       guard residual.shape.count == shape.count else {
         throw OperationError(.invalidShape, name, "a residual of \(residual.shape) to a result of \(shape)")
@@ -50,48 +50,49 @@ extension OpenCLBackend: ConvolutionBackend {
     case .channels(let channels):
       (tensor, pixels) = (channels, shape[1] * shape[2])
       guard channels.shape.count == shape[0] * shape[3] else {
-        throw OperationError(.invalidShape, name, "an addend of \(channels.shape) to a result of \(shape)")
+        throw OperationError(.invalidShape, name, "a residual of \(channels.shape) to a result of \(shape)")
       }
     }
     if op.isPointwise, pixels <= 1 {
       let linear = Linear(inputs: op.inputs, outputs: op.outputs)
-      return try linearProduct(linear, x, weights, .forward, shape: shape, adding: tensor)
+      return try linearProduct(linear, x, weights, .forward, shape: shape, residual: tensor)
     }
-    return try convolve(op, x, weights, .forward, shape: shape, adding: tensor, addendPixels: pixels)
+    return try convolve(op, x, weights, .forward, shape: shape, residual: tensor, residualPixels: pixels)
   }
 
   public func backwardInput(
     _ op: Convolution, _ dy: Tensor<OpenCLBuffer>, inputShape: Shape, weights: PackedWeights,
-    adding addend: Tensor<OpenCLBuffer>?
+    residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let name = "Convolution.backwardInput"
     try requireBackward(op, packedFor: weights.directions)
-    guard try op.outputShape(inputShape) == dy.shape, addend == nil || addend?.shape.count == inputShape.count else {
+    guard try op.outputShape(inputShape) == dy.shape, residual == nil || residual?.shape.count == inputShape.count
+    else {
       throw OperationError(
         .invalidShape, name,
-        "dy \(dy.shape) and addend \(addend?.shape.description ?? "none") do not fit an input of \(inputShape)")
+        "dy \(dy.shape) and residual \(residual?.shape.description ?? "none") do not fit an input of \(inputShape)")
     }
     if op.isPointwise {
       let linear = Linear(inputs: op.inputs, outputs: op.outputs)
-      return try linearProduct(linear, dy, weights, .backward, shape: inputShape, adding: addend)
+      return try linearProduct(linear, dy, weights, .backward, shape: inputShape, residual: residual)
     }
     return try convolve(
-      op, dy, weights, .backward, shape: inputShape, adding: addend, addendPixels: addend == nil ? 0 : 1)
+      op, dy, weights, .backward, shape: inputShape, residual: residual, residualPixels: residual == nil ? 0 : 1)
   }
 
   /// Either direction: a result of `shape` from `x`.
   private func convolve(
     _ op: Convolution, _ x: Tensor<OpenCLBuffer>, _ weights: PackedWeights, _ direction: Directions, shape: Shape,
-    adding addend: Tensor<OpenCLBuffer>?, addendPixels: Int
+    residual: Tensor<OpenCLBuffer>?, residualPixels: Int
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let name = direction == .forward ? "Convolution.forward" : "Convolution.backwardInput"
     try requirePrecision(x, name)
-    if let addend { try requirePrecision(addend, name) }
+    if let residual { try requirePrecision(residual, name) }
     let packed = try weights.copy(for: direction, name)
     let y = try allocate(shape, precision)
     guard shape.count > 0 else { return y }
     let bias = direction == .forward ? weights.bias : nil
-    let addendBuffer = addend?.storage ?? x.storage
+    let residualBuffer = residual?.storage ?? x.storage
     // Backward goes over the pixels of one parity at a time.
     let dilation = direction == .forward ? 1 : op.stride
     let rows = shape[0] * ((shape[1] + dilation - 1) / dilation) * ((shape[2] + dilation - 1) / dilation)
@@ -105,14 +106,13 @@ extension OpenCLBackend: ConvolutionBackend {
       if direction == .forward {
         try run(
           "convolution_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage,
-          addendBuffer,
-          x.shape[0], x.shape[1], x.shape[2], op.inputs, shape[1], shape[2], op.outputs, op.kernel, op.stride,
-          op.leadingPadding, bias == nil ? 0 : 1, addendPixels)
+          residualBuffer, x.shape[0], x.shape[1], x.shape[2], op.inputs, shape[1], shape[2], op.outputs, op.kernel,
+          op.stride, op.leadingPadding, bias == nil ? 0 : 1, residualPixels)
       } else {
         try run(
-          "convolution_backward_input", parameters, storage: precision, size, y, x, packed, addendBuffer, shape[0],
+          "convolution_backward_input", parameters, storage: precision, size, y, x, packed, residualBuffer, shape[0],
           shape[1], shape[2], op.inputs, x.shape[1], x.shape[2], op.outputs, op.kernel, op.stride, op.leadingPadding,
-          addendPixels)
+          residualPixels)
       }
     } else {
       let block = BlockTile(device)
@@ -122,10 +122,9 @@ extension OpenCLBackend: ConvolutionBackend {
       let (step, sign) = direction == .forward ? (op.stride, 1) : (1, -1)
       try run(
         "convolution", ConvolutionBlockParameters(block: block), storage: precision,
-        WorkSize(groups: groups, local: [1, 1, 1]), y, x, packed, bias ?? packed.storage, addendBuffer, x.shape[0],
+        WorkSize(groups: groups, local: [1, 1, 1]), y, x, packed, bias ?? packed.storage, residualBuffer, x.shape[0],
         x.shape[1], x.shape[2], x.shape[3], shape[1], shape[2], columns, op.kernel, step, sign,
-        -sign * op.leadingPadding,
-        dilation, part.rows, part.columns, bias == nil ? 0 : 1, addendPixels)
+        -sign * op.leadingPadding, dilation, part.rows, part.columns, bias == nil ? 0 : 1, residualPixels)
     }
     return y
   }

@@ -22,9 +22,10 @@ extension OpenCLBackend {
   public func forward(_ op: GEGLU, _ x: Tensor<OpenCLBuffer>) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let y = try allocate(try op.outputShape(x.shape), x.type)
     let parameters = GEGLUParameters(vector: ChannelVector(dividing: y.shape.channels))
-    let lanes = y.shape.channels / parameters.vector.width
+    let vectors = y.shape.channels / parameters.vector.width
     try run(
-      "geglu_forward", parameters, storage: x.type, WorkSize(items: y.shape.rows * lanes), y, x, y.shape.rows, lanes)
+      "geglu_forward", parameters, storage: x.type, WorkSize(items: y.shape.rows * vectors), y, x, y.shape.rows, vectors
+    )
     return y
   }
 
@@ -35,9 +36,10 @@ extension OpenCLBackend {
     try require(dy.shape == y && dy.type == x.type, "GEGLU.backwardInput", "dy \(dy.shape) for x \(x.shape)")
     let dx = try allocate(x.shape, x.type)
     let parameters = GEGLUParameters(vector: ChannelVector(dividing: y.channels))
-    let lanes = y.channels / parameters.vector.width
+    let vectors = y.channels / parameters.vector.width
     try run(
-      "geglu_backward_input", parameters, storage: x.type, WorkSize(items: y.rows * lanes), dx, dy, x, y.rows, lanes)
+      "geglu_backward_input", parameters, storage: x.type, WorkSize(items: y.rows * vectors), dx, dy, x, y.rows, vectors
+    )
     return dx
   }
 }

@@ -47,7 +47,7 @@ extension OpenCLBackend: ElementwiseBackend {
     try run(
       "mean_squared_error_backward_input", parameters, storage: prediction.type,
       WorkSize(items: count, local: parameters.groupSize), result, prediction, target,
-      Float(2 * Double(scale) / Double(max(count, 1))), count)
+      count, Float(2 * Double(scale) / Double(max(count, 1))))
     return result
   }
 

@@ -27,8 +27,7 @@ extension OpenCLBackend {
       }
       try run(
         "convert_from_float", ConvertParameters(), storage: type, WorkSize(items: (count + 3) / 4), result, floats,
-        offset,
-        count)
+        offset, count)
       offset += count
     }
     return result

@@ -23,9 +23,9 @@ extension OpenCLBackend {
     _ kernel: String, _ output: Tensor<OpenCLBuffer>, _ input: Tensor<OpenCLBuffer>, small: Shape, large: Shape
   ) throws(OperationError) {
     let parameters = UpsampleParameters(vector: ChannelVector(dividing: small.channels))
-    let lanes = small.channels / parameters.vector.width
+    let vectors = small.channels / parameters.vector.width
     try run(
-      kernel, parameters, storage: input.type, WorkSize(items: small.rows * lanes), output, input, small.rows, small[1],
-      small[2], large[1], large[2], lanes)
+      kernel, parameters, storage: input.type, WorkSize(items: small.rows * vectors), output, input, small.rows,
+      small[1], small[2], large[1], large[2], vectors)
   }
 }

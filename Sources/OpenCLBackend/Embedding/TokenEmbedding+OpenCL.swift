@@ -22,24 +22,23 @@ extension OpenCLBackend: EmbeddingBackend {
       "TokenEmbedding", "table \(table.shape), rows \(rows?.shape ?? [0]) for a width of \(op.width)")
     let x = try allocate([tokens.batch, tokens.length, op.width], precision)
     try run(
-      "token_embedding_forward", TokenEmbeddingParameters(), storage: precision, WorkSize(items: x.shape.count),
-      x, try upload(tokens.ids), table, positions, rows ?? positions, table.type.kernelNumber,
-      positions.type.kernelNumber,
-      tokens.ids.count, tokens.length, op.width, op.vocabulary)
+      "token_embedding_forward", TokenEmbeddingParameters(), storage: precision, WorkSize(items: x.shape.count), x,
+      try upload(tokens.ids), table, positions, rows ?? positions, tokens.ids.count, tokens.length, op.width,
+      op.vocabulary, table.type.kernelNumber, positions.type.kernelNumber)
     return x
   }
 
   public func backwardRows(
     _ op: TokenEmbedding, _ dy: Tensor<OpenCLBuffer>, _ tokens: TokenBatch, count: Int, scale: Float,
-    adding addend: Tensor<OpenCLBuffer>?
+    addingTo sum: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     try require(
       dy.shape == [tokens.batch, tokens.length, op.width], "TokenEmbedding.backwardRows",
       "dy \(dy.shape) for \(tokens.batch) prompts of \(tokens.length)")
     let result = try allocate([count, op.width], .float32)
     try require(
-      addend.map { $0.shape == result.shape && $0.type == .float32 } ?? true, "TokenEmbedding.backwardRows",
-      "addend \(addend?.shape ?? [0]) for \(result.shape)")
+      sum.map { $0.shape == result.shape && $0.type == .float32 } ?? true, "TokenEmbedding.backwardRows",
+      "a sum of \(sum?.shape ?? [0]) for \(result.shape)")
     // The tokens of each row, one row after the other: the kernel sums them in this order.
     var starts: [Int32] = [0]
     var holders: [Int32] = []
@@ -48,9 +47,9 @@ extension OpenCLBackend: EmbeddingBackend {
       starts.append(Int32(holders.count))
     }
     try run(
-      "embedding_rows_gradient", TokenEmbeddingParameters(), storage: dy.type, WorkSize(items: result.shape.count),
-      result, dy, try upload(starts), try upload(holders), addend ?? result, addend == nil ? 0 : 1, scale, count,
-      op.width)
+      "token_embedding_backward_rows", TokenEmbeddingParameters(), storage: dy.type,
+      WorkSize(items: result.shape.count), result, dy, try upload(starts), try upload(holders), sum ?? result, count,
+      op.width, scale, sum == nil ? 0 : 1)
     return result
   }
 }

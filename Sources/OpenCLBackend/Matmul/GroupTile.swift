@@ -36,8 +36,8 @@ struct GroupTile: Sendable, Hashable {
 
   var defines: [KernelDefine] {
     [
-      KernelDefine("TILE_M", rows), KernelDefine("TILE_N", columns), KernelDefine("TILE_K", depth),
-      KernelDefine("ITEM_M", itemRows), KernelDefine("ITEM_N", itemColumns),
+      KernelDefine("TILE_ROWS", rows), KernelDefine("TILE_COLUMNS", columns), KernelDefine("TILE_DEPTH", depth),
+      KernelDefine("ITEM_ROWS", itemRows), KernelDefine("ITEM_COLUMNS", itemColumns),
     ]
   }
 

@@ -36,27 +36,27 @@ extension OpenCLBackend: MatmulBackend {
   public func forward(
     _ op: Linear, _ x: Tensor<OpenCLBuffer>, weights: PackedWeights, residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    try linearProduct(op, x, weights, .forward, shape: op.outputShape(x.shape), adding: residual)
+    try linearProduct(op, x, weights, .forward, shape: op.outputShape(x.shape), residual: residual)
   }
 
   public func backwardInput(
-    _ op: Linear, _ dy: Tensor<OpenCLBuffer>, weights: PackedWeights, adding addend: Tensor<OpenCLBuffer>?
+    _ op: Linear, _ dy: Tensor<OpenCLBuffer>, weights: PackedWeights, residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     try requireBackward(op, packedFor: weights.directions)
-    return try linearProduct(op, dy, weights, .backward, shape: op.inputShape(dy.shape), adding: addend)
+    return try linearProduct(op, dy, weights, .backward, shape: op.inputShape(dy.shape), residual: residual)
   }
 
   /// Either direction: a result of `shape` from `x`.
   func linearProduct(
     _ op: Linear, _ x: Tensor<OpenCLBuffer>, _ weights: PackedWeights, _ direction: Directions, shape: Shape,
-    adding addend: Tensor<OpenCLBuffer>?
+    residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let name = direction == .forward ? "Linear.forward" : "Linear.backwardInput"
     try requirePrecision(x, name)
-    if let addend {
-      try requirePrecision(addend, name)
-      guard addend.shape.count == shape.count else {
-        throw OperationError(.invalidShape, name, "an addend of \(addend.shape) to a result of \(shape)")
+    if let residual {
+      try requirePrecision(residual, name)
+      guard residual.shape.count == shape.count else {
+        throw OperationError(.invalidShape, name, "a residual of \(residual.shape) to a result of \(shape)")
       }
     }
     let packed = try weights.copy(for: direction, name)
@@ -65,8 +65,8 @@ extension OpenCLBackend: MatmulBackend {
     guard shape.count > 0 else { return y }
     // A kernel takes a buffer for every pointer; those it is told not to read may be any.
     let bias = direction == .forward ? weights.bias : nil
-    let addendBuffer = addend?.storage ?? x.storage
-    let hasAddend = addend == nil ? 0 : 1
+    let residualBuffer = residual?.storage ?? x.storage
+    let hasResidual = residual == nil ? 0 : 1
 
     if kernelForm == .gpu {
       let tile = GroupTile.choose(rows: rows, columns: shape.channels, device: device)
@@ -74,13 +74,12 @@ extension OpenCLBackend: MatmulBackend {
       let size = WorkSize(groups: tile.groups(rows: rows, columns: shape.channels), local: [tile.items, 1])
       if direction == .forward {
         try run(
-          "linear_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage, addendBuffer,
-          rows,
-          op.inputs, op.outputs, bias == nil ? 0 : 1, hasAddend)
+          "linear_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage, residualBuffer,
+          rows, op.inputs, op.outputs, bias == nil ? 0 : 1, hasResidual)
       } else {
         try run(
-          "linear_backward_input", parameters, storage: precision, size, y, x, packed, addendBuffer, rows, op.inputs,
-          op.outputs, hasAddend)
+          "linear_backward_input", parameters, storage: precision, size, y, x, packed, residualBuffer, rows, op.inputs,
+          op.outputs, hasResidual)
       }
     } else {
       let block = BlockTile(device)
@@ -90,8 +89,8 @@ extension OpenCLBackend: MatmulBackend {
       ]
       try run(
         "linear", LinearBlockParameters(block: block, activation: op.activation), storage: precision,
-        WorkSize(groups: groups, local: [1, 1]), y, x, packed, bias ?? packed.storage, addendBuffer, rows,
-        x.shape.channels, shape.channels, part.rows, part.columns, bias == nil ? 0 : 1, hasAddend)
+        WorkSize(groups: groups, local: [1, 1]), y, x, packed, bias ?? packed.storage, residualBuffer, rows,
+        x.shape.channels, shape.channels, part.rows, part.columns, bias == nil ? 0 : 1, hasResidual)
     }
     return y
   }

@@ -36,8 +36,8 @@ private struct GroupNormPlan {
   let pixels: Int
   let channels: Int
   let groups: Int
-  /// Vectors of channels that a work-group covers, and how many work-groups cover all channels.
-  let lanes: Int
+  /// Vectors of channels that a row of a work-group covers, and how many work-groups cover all channels.
+  let rowVectors: Int
   let tiles: Int
   let slices: Int
   let slicePixels: Int
@@ -55,8 +55,8 @@ private struct GroupNormPlan {
     parameters = GroupNormParameters(vector: ChannelVector(dividing: channels), activation: op.activation)
     let vectors = channels / parameters.vector.width
     tiles = (vectors + parameters.groupSize - 1) / parameters.groupSize
-    lanes = (vectors + tiles - 1) / tiles
-    let rows = parameters.groupSize / lanes
+    rowVectors = (vectors + tiles - 1) / tiles
+    let rows = parameters.groupSize / rowVectors
     let least = max(
       rows * GroupNormPlan.pixelsOfItem, (pixels + GroupNormPlan.maximumSlices - 1) / GroupNormPlan.maximumSlices)
     slicePixels = (least + rows - 1) / rows * rows
@@ -83,22 +83,22 @@ extension OpenCLBackend {
     let deviations = try allocate(plan.parts, .float32)
     try run(
       "group_norm_statistics", plan.parameters, storage: x.type, plan.passes,
-      means, deviations, x, plan.pixels, plan.channels, plan.lanes, plan.slicePixels)
+      means, deviations, x, plan.pixels, plan.channels, plan.rowVectors, plan.slicePixels)
     try run(
       "group_norm_merge", plan.parameters, storage: x.type, plan.merges,
       mean, reciprocal, means, deviations, plan.pixels, plan.channels, plan.slices, plan.slicePixels, op.epsilon)
     try run(
       "group_norm_forward", plan.parameters, storage: x.type, plan.passes,
-      y, x, scale, shift, mean, reciprocal, plan.pixels, plan.channels, plan.groups, plan.lanes, plan.slicePixels)
+      y, x, scale, shift, mean, reciprocal, plan.pixels, plan.channels, plan.groups, plan.rowVectors, plan.slicePixels)
     return (y, GroupNorm.Saved(mean: mean, reciprocalDeviation: reciprocal))
   }
 
   public func backwardInput(
     _ op: GroupNorm, _ dy: Tensor<OpenCLBuffer>, x: Tensor<OpenCLBuffer>, scale: Tensor<OpenCLBuffer>,
-    shift: Tensor<OpenCLBuffer>, saved: GroupNorm.Saved<OpenCLBuffer>, adding addend: Tensor<OpenCLBuffer>?
+    shift: Tensor<OpenCLBuffer>, saved: GroupNorm.Saved<OpenCLBuffer>, residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     try op.check(x.shape, scale: scale.shape, shift: shift.shape)
-    try requireLike(x, "GroupNorm.backwardInput", dy, addend)
+    try requireLike(x, "GroupNorm.backwardInput", dy, residual)
     let plan = GroupNormPlan(op, x.shape)
     let dx = try allocate(x.shape, x.type)
     guard x.shape.count > 0 else { return dx }
@@ -107,17 +107,16 @@ extension OpenCLBackend {
     let meanSum = try allocate(plan.statistics, .float32)
     let meanProduct = try allocate(plan.statistics, .float32)
     try run(
-      "group_norm_backward_statistics", plan.parameters, storage: x.type, plan.passes,
-      sums, products, dy, x, scale, shift, saved.mean, saved.reciprocalDeviation, plan.pixels, plan.channels,
-      plan.groups,
-      plan.lanes, plan.slicePixels)
+      "group_norm_backward_statistics", plan.parameters, storage: x.type, plan.passes, sums, products, dy, x, scale,
+      shift, saved.mean, saved.reciprocalDeviation, plan.pixels, plan.channels, plan.groups, plan.rowVectors,
+      plan.slicePixels)
     try run(
       "group_norm_backward_merge", plan.parameters, storage: x.type, plan.merges,
       meanSum, meanProduct, sums, products, plan.pixels, plan.channels, plan.slices)
     try run(
-      "group_norm_backward_input", plan.parameters, storage: x.type, plan.passes,
-      dx, dy, x, scale, shift, saved.mean, saved.reciprocalDeviation, meanSum, meanProduct, addend ?? dy,
-      addend == nil ? 0 : 1, plan.pixels, plan.channels, plan.groups, plan.lanes, plan.slicePixels)
+      "group_norm_backward_input", plan.parameters, storage: x.type, plan.passes, dx, dy, x, scale, shift, saved.mean,
+      saved.reciprocalDeviation, meanSum, meanProduct, residual ?? dy, plan.pixels, plan.channels, plan.groups,
+      plan.rowVectors, plan.slicePixels, residual == nil ? 0 : 1)
     return dx
   }
 

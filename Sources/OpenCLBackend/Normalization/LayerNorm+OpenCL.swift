@@ -31,25 +31,25 @@ extension OpenCLBackend: NormalizationBackend {
     if x.shape.count > 0 {
       try run(
         "layer_norm_forward", parameters, storage: x.type,
-        WorkSize(groups: [x.shape.rows], local: [parameters.groupSize]),
-        y, mean, reciprocal, x, scale, shift, x.shape.channels, op.epsilon)
+        WorkSize(groups: [x.shape.rows], local: [parameters.groupSize]), y, mean, reciprocal, x, scale, shift,
+        x.shape.channels, op.epsilon)
     }
     return (y, LayerNorm.Saved(mean: mean, reciprocalDeviation: reciprocal))
   }
 
   public func backwardInput(
     _ op: LayerNorm, _ dy: Tensor<OpenCLBuffer>, x: Tensor<OpenCLBuffer>, scale: Tensor<OpenCLBuffer>,
-    saved: LayerNorm.Saved<OpenCLBuffer>, adding addend: Tensor<OpenCLBuffer>?
+    saved: LayerNorm.Saved<OpenCLBuffer>, residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     try op.check(x.shape, scale: scale.shape)
-    try requireLike(x, "LayerNorm.backwardInput", dy, addend)
+    try requireLike(x, "LayerNorm.backwardInput", dy, residual)
     let parameters = LayerNormParameters(vector: ChannelVector(dividing: x.shape.channels))
     let dx = try allocate(x.shape, x.type)
     if x.shape.count > 0 {
       try run(
         "layer_norm_backward_input", parameters, storage: x.type,
-        WorkSize(groups: [x.shape.rows], local: [parameters.groupSize]),
-        dx, dy, x, scale, saved.mean, saved.reciprocalDeviation, addend ?? dy, addend == nil ? 0 : 1, x.shape.channels)
+        WorkSize(groups: [x.shape.rows], local: [parameters.groupSize]), dx, dy, x, scale, saved.mean,
+        saved.reciprocalDeviation, residual ?? dy, x.shape.channels, residual == nil ? 0 : 1)
     }
     return dx
   }

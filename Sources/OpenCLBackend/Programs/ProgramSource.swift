@@ -6,7 +6,7 @@ import Tensors
 /// The embedded `.cl` sources by their paths under `Kernels/`.
 enum EmbeddedSources {
   /// What stands before every program's own text.
-  static let common = ["Common/storage.cl", "Common/reduce.cl", "Common/activation.cl"]
+  static let common = ["Common/attributes.cl", "Common/storage.cl", "Common/reduce.cl", "Common/activation.cl"]
 
   private static let texts: [String: String] = {
     var texts: [String: String] = [:]

@@ -1,6 +1,6 @@
 import Tensors
 
-/// A two-dimensional convolution over NHWC with frozen weights: `y = x * W + b + addend`.
+/// A two-dimensional convolution over NHWC with frozen weights: `y = x * W + b + residual`.
 ///
 /// `x` is `[batch, height, width, inputs]`, `W` is `[outputs, inputs, kernel, kernel]` as PyTorch stores it, `b` is
 /// `[outputs]`, `y` is `[batch, (height + padding - kernel) / stride + 1, ..., outputs]`.
@@ -59,14 +59,6 @@ public struct Convolution: Sendable, Hashable {
   }
 }
 
-/// What a convolution adds to its result before it writes it.
-public enum ConvolutionAddend<Storage: Sendable>: Sendable {
-  /// A tensor of the result's shape: the residual connection.
-  case residual(Tensor<Storage>)
-  /// A tensor `[batch, outputs]` added at every pixel: the timestep's embedding.
-  case channels(Tensor<Storage>)
-}
-
 public protocol ConvolutionBackend: StorageBackend {
   /// Frozen weights in the layout that the kernels like best.
   associatedtype ConvolutionWeights: Sendable
@@ -75,15 +67,15 @@ public protocol ConvolutionBackend: StorageBackend {
   func pack(_ op: Convolution, weight: HostTensor, bias: HostTensor?, for directions: Directions)
     throws(OperationError) -> ConvolutionWeights
 
-  /// `y = x * W + b + addend`, in the type of `x`.
+  /// `y = x * W + b + residual`, in the type of `x`.
   func forward(
-    _ op: Convolution, _ x: Tensor<Storage>, weights: ConvolutionWeights, adding addend: ConvolutionAddend<Storage>?
+    _ op: Convolution, _ x: Tensor<Storage>, weights: ConvolutionWeights, residual: Residual<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
 
-  /// `dx` of the shape `inputShape`, plus `addend` of the same shape.
+  /// `dx` of the shape `inputShape`, plus `residual` of the same shape.
   func backwardInput(
     _ op: Convolution, _ dy: Tensor<Storage>, inputShape: Shape, weights: ConvolutionWeights,
-    adding addend: Tensor<Storage>?
+    residual: Tensor<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
 }
 

@@ -48,9 +48,9 @@ public protocol EmbeddingBackend: StorageBackend {
   ) throws(OperationError) -> Tensor<Storage>
 
   /// The gradient of the rows, `[count, width]` in float32: `scale` times the sum over the positions that hold each, plus
-  /// `addend` of the same shape. `dy` is `[batch, length, width]`.
+  /// `sum`, the gradient so far, of the same shape. `dy` is `[batch, length, width]`.
   func backwardRows(
     _ op: TokenEmbedding, _ dy: Tensor<Storage>, _ tokens: TokenBatch, count: Int, scale: Float,
-    adding addend: Tensor<Storage>?
+    addingTo sum: Tensor<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
 }

@@ -48,8 +48,8 @@ public protocol MatmulBackend: StorageBackend {
   func forward(_ op: Linear, _ x: Tensor<Storage>, weights: LinearWeights, residual: Tensor<Storage>?)
     throws(OperationError) -> Tensor<Storage>
 
-  /// `dx = dy W + addend`. Fails with `unsupported` where an activation is fused or backward was not packed.
-  func backwardInput(_ op: Linear, _ dy: Tensor<Storage>, weights: LinearWeights, adding addend: Tensor<Storage>?)
+  /// `dx = dy W + residual`. Fails with `unsupported` where an activation is fused or backward was not packed.
+  func backwardInput(_ op: Linear, _ dy: Tensor<Storage>, weights: LinearWeights, residual: Tensor<Storage>?)
     throws(OperationError) -> Tensor<Storage>
 }
 

@@ -49,18 +49,18 @@ public protocol NormalizationBackend: StorageBackend {
   func forward(_ op: GroupNorm, _ x: Tensor<Storage>, scale: Tensor<Storage>, shift: Tensor<Storage>)
     throws(OperationError) -> (y: Tensor<Storage>, saved: GroupNorm.Saved<Storage>)
 
-  /// `dx`, plus `addend` of the same shape.
+  /// `dx`, plus `residual` of the same shape.
   func backwardInput(
     _ op: GroupNorm, _ dy: Tensor<Storage>, x: Tensor<Storage>, scale: Tensor<Storage>, shift: Tensor<Storage>,
-    saved: GroupNorm.Saved<Storage>, adding addend: Tensor<Storage>?
+    saved: GroupNorm.Saved<Storage>, residual: Tensor<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
 
   func forward(_ op: LayerNorm, _ x: Tensor<Storage>, scale: Tensor<Storage>, shift: Tensor<Storage>)
     throws(OperationError) -> (y: Tensor<Storage>, saved: LayerNorm.Saved<Storage>)
 
-  /// `dx`, plus `addend` of the same shape.
+  /// `dx`, plus `residual` of the same shape.
   func backwardInput(
     _ op: LayerNorm, _ dy: Tensor<Storage>, x: Tensor<Storage>, scale: Tensor<Storage>,
-    saved: LayerNorm.Saved<Storage>, adding addend: Tensor<Storage>?
+    saved: LayerNorm.Saved<Storage>, residual: Tensor<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
 }

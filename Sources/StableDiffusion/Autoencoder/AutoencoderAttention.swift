@@ -5,18 +5,18 @@ import Tensors
 /// `[batch, height, width, channels]`. Forward alone: pictures are not differentiated.
 struct AutoencoderAttention<B: Backend> {
   private let norm: GroupNormLayer<B>
-  private let attention: SelfAttentionLayer<B>
+  private let attention: AttentionLayer<B>
 
   init(_ scope: WeightScope<B>, _ channels: Int, groups: Int) throws {
     norm = try GroupNormLayer(scope["group_norm"], channels, groups: groups, epsilon: 1e-6)
-    attention = try SelfAttentionLayer(
+    attention = try AttentionLayer(
       query: scope["to_q"], key: scope["to_k"], value: scope["to_v"], output: scope["to_out.0"], width: channels,
       heads: 1, bias: true)
   }
 
   func predict(_ x: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
     let rows: Shape = [x.shape[0], x.shape[1] * x.shape[2], x.shape[3]]
-    let normal = try norm.forward(x).y
-    return try attention.forward(normal.reshaped(rows), adding: x.reshaped(rows)).y.reshaped(x.shape)
+    let normal = try norm.forward(x).y.reshaped(rows)
+    return try attention.forward(normal, context: normal, residual: x.reshaped(rows)).y.reshaped(x.shape)
   }
 }

@@ -1,7 +1,7 @@
 import Operators
 import Tensors
 
-/// `y = x * W + b + addend` with frozen weights: `x` is `[batch, height, width, inputs]`.
+/// `y = x * W + b + residual` with frozen weights: `x` is `[batch, height, width, inputs]`.
 struct ConvolutionLayer<B: Backend> {
   private let backend: B
   private let op: Convolution
@@ -18,17 +18,17 @@ struct ConvolutionLayer<B: Backend> {
       for: scope.directions)
   }
 
-  func forward(_ x: Tensor<B.Storage>, adding addend: ConvolutionAddend<B.Storage>? = nil)
+  func forward(_ x: Tensor<B.Storage>, residual: Residual<B.Storage>? = nil)
     throws(OperationError) -> Tensor<B.Storage>
   {
-    try backend.forward(op, x, weights: weights, adding: addend)
+    try backend.forward(op, x, weights: weights, residual: residual)
   }
 
-  /// `dx + addend`. Nothing was saved but, where a stride leaves it open, the shape of `x`.
-  func backward(_ dy: Tensor<B.Storage>, inputShape: Shape? = nil, adding addend: Tensor<B.Storage>? = nil)
+  /// `dx + residual`. Nothing was saved but, where a stride leaves it open, the shape of `x`.
+  func backward(_ dy: Tensor<B.Storage>, inputShape: Shape? = nil, residual: Tensor<B.Storage>? = nil)
     throws(OperationError) -> Tensor<B.Storage>
   {
     try backend.backwardInput(
-      op, dy, inputShape: inputShape ?? dy.shape.withChannels(op.inputs), weights: weights, adding: addend)
+      op, dy, inputShape: inputShape ?? dy.shape.withChannels(op.inputs), weights: weights, residual: residual)
   }
 }

@@ -25,10 +25,10 @@ struct LayerNormLayer<B: Backend> {
     return (y, Saved(x: x, statistics: statistics))
   }
 
-  /// `dx + addend`.
-  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved, adding addend: Tensor<B.Storage>? = nil)
+  /// `dx + residual`.
+  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved, residual: Tensor<B.Storage>? = nil)
     throws(OperationError) -> Tensor<B.Storage>
   {
-    try backend.backwardInput(op, dy, x: saved.x, scale: scale, saved: saved.statistics, adding: addend)
+    try backend.backwardInput(op, dy, x: saved.x, scale: scale, saved: saved.statistics, residual: residual)
   }
 }

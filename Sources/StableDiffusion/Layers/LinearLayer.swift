@@ -20,16 +20,16 @@ struct LinearLayer<B: Backend> {
       for: scope.directions)
   }
 
-  func forward(_ x: Tensor<B.Storage>, adding residual: Tensor<B.Storage>? = nil)
+  func forward(_ x: Tensor<B.Storage>, residual: Tensor<B.Storage>? = nil)
     throws(OperationError) -> Tensor<B.Storage>
   {
     try backend.forward(op, x, weights: weights, residual: residual)
   }
 
-  /// `dx + addend`. Nothing was saved: `dx = dy W`.
-  func backward(_ dy: Tensor<B.Storage>, adding addend: Tensor<B.Storage>? = nil)
+  /// `dx + residual`. Nothing was saved: `dx = dy W`.
+  func backward(_ dy: Tensor<B.Storage>, residual: Tensor<B.Storage>? = nil)
     throws(OperationError) -> Tensor<B.Storage>
   {
-    try backend.backwardInput(op, dy, weights: weights, adding: addend)
+    try backend.backwardInput(op, dy, weights: weights, residual: residual)
   }
 }

@@ -40,19 +40,19 @@ struct ResNet<B: Backend> {
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
     var (h, norm1Saved) = try norm1.forward(x)
-    var addend: ConvolutionAddend<B.Storage>?
-    if let timeProjection, let time { addend = try .channels(timeProjection.forward(time)) }
-    h = try conv1.forward(h, adding: addend)
+    var timeResidual: Residual<B.Storage>?
+    if let timeProjection, let time { timeResidual = try .channels(timeProjection.forward(time)) }
+    h = try conv1.forward(h, residual: timeResidual)
     let norm2Saved: GroupNormLayer<B>.Saved
     (h, norm2Saved) = try norm2.forward(h)
     let residual = try shortcut?.forward(x) ?? x
-    return (try conv2.forward(h, adding: .residual(residual)), Saved(norm1: norm1Saved, norm2: norm2Saved))
+    return (try conv2.forward(h, residual: .tensor(residual)), Saved(norm1: norm1Saved, norm2: norm2Saved))
   }
 
   func backward(_ dy: Tensor<B.Storage>, _ saved: Saved) throws(OperationError) -> Tensor<B.Storage> {
     var dh = try conv2.backward(dy)
     dh = try norm2.backward(dh, saved.norm2)
     dh = try conv1.backward(dh)
-    return try norm1.backward(dh, saved.norm1, adding: shortcut?.backward(dy) ?? dy)
+    return try norm1.backward(dh, saved.norm1, residual: shortcut?.backward(dy) ?? dy)
   }
 }

@@ -19,11 +19,11 @@ struct FeedForward<B: Backend> {
     narrow = try LinearLayer(scope["net.2"], 4 * width, width)
   }
 
-  func forward(_ x: Tensor<B.Storage>, adding residual: Tensor<B.Storage>)
+  func forward(_ x: Tensor<B.Storage>, residual: Tensor<B.Storage>)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
     let widened = try widen.forward(x)
-    return (try narrow.forward(backend.forward(GEGLU(), widened), adding: residual), Saved(widened: widened))
+    return (try narrow.forward(backend.forward(GEGLU(), widened), residual: residual), Saved(widened: widened))
   }
 
   /// `dx`; the residual's gradient is `dy` itself.

@@ -49,7 +49,7 @@ struct SpatialTransformer<B: Backend> {
       (h, saved) = try block.forward(h, context: context)
       blocksSaved.append(saved)
     }
-    let y = try projectOut.forward(h.reshaped(x.shape), adding: x)
+    let y = try projectOut.forward(h.reshaped(x.shape), residual: x)
     return (y, Saved(norm: reach == .input ? normSaved : nil, blocks: blocksSaved))
   }
 
@@ -67,13 +67,13 @@ struct SpatialTransformer<B: Backend> {
       dh = dx
     }
     guard let normSaved = saved.norm else { return nil }
-    return try norm.backward(projectIn.backward(dh).reshaped(shape), normSaved, adding: dy)
+    return try norm.backward(projectIn.backward(dh).reshaped(shape), normSaved, residual: dy)
   }
 
   func predict(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
     var h = try norm.forward(x).y
     h = try projectIn.forward(h.reshaped([x.shape[0], x.shape[1] * x.shape[2], x.shape[3]]))
     for block in blocks { h = try block.forward(h, context: context).y }
-    return try projectOut.forward(h.reshaped(x.shape), adding: x)
+    return try projectOut.forward(h.reshaped(x.shape), residual: x)
   }
 }

@@ -113,7 +113,7 @@ public final class Trainer<B: Backend> {
     let dContext = try unet.backward(dPrediction, consume unetSaved)
     let dEmbedded = try textEncoder.backward(dContext, consume textSaved)
     let gradient = try backend.backwardRows(
-      textEncoder.embedding, dEmbedded, batch.tokens, count: rows.shape[0], scale: 1 / scale, adding: sum)
+      textEncoder.embedding, dEmbedded, batch.tokens, count: rows.shape[0], scale: 1 / scale, addingTo: sum)
     return (loss, gradient)
   }
 }

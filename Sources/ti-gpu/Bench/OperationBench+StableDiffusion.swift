@@ -110,11 +110,11 @@ extension OperationBench {
     let cost = op.cost(shape, type: backend.precision)
     let x = try tensor(shape)
     try measure("convolution_forward", name, count: item.count, cost) { () throws(OperationError) in
-      try backend.forward(op, x, weights: weights, adding: nil)
+      try backend.forward(op, x, weights: weights, residual: nil)
     }
     let dy = try tensor(op.outputShape(shape))
     try measure("convolution_backward_input", name, count: item.count, cost) { () throws(OperationError) in
-      try backend.backwardInput(op, dy, inputShape: shape, weights: weights, adding: nil)
+      try backend.backwardInput(op, dy, inputShape: shape, weights: weights, residual: nil)
     }
   }
 
@@ -132,7 +132,7 @@ extension OperationBench {
     }
     let dy = try tensor(shape.withChannels(item.outputs))
     try measure("linear_backward_input", name, count: item.count, cost) { () throws(OperationError) in
-      try backend.backwardInput(op, dy, weights: weights, adding: nil)
+      try backend.backwardInput(op, dy, weights: weights, residual: nil)
     }
   }
 
@@ -170,7 +170,7 @@ extension OperationBench {
     // Backward reads two tensors and writes one.
     try measure("group_norm_backward_input", name, count: item.count, moved(3 * x.byteCount, flop: 12 * shape.count)) {
       () throws(OperationError) in
-      try backend.backwardInput(op, x, x: x, scale: scale, shift: scale, saved: saved, adding: nil)
+      try backend.backwardInput(op, x, x: x, scale: scale, shift: scale, saved: saved, residual: nil)
     }
   }
 
@@ -186,7 +186,7 @@ extension OperationBench {
     try measure(
       "layer_norm_backward_input", "\(shape)", count: item.layerNorms, moved(3 * x.byteCount, flop: 8 * shape.count)
     ) { () throws(OperationError) in
-      try backend.backwardInput(op, x, x: x, scale: scale, saved: saved, adding: nil)
+      try backend.backwardInput(op, x, x: x, scale: scale, saved: saved, residual: nil)
     }
 
     let wide = shape.withChannels(8 * item.channels)

@@ -3,16 +3,16 @@ import Tensors
 
 extension Reference {
   /// What the reference adds to a convolution's result.
-  public enum Addend: Sendable {
-    case residual(ReferenceTensor)
+  public enum Residual: Sendable {
+    case tensor(ReferenceTensor)
     case channels(ReferenceTensor)
   }
 
   /// `y[n, p, q, o] = b[o] + sum over taps (s, t) and inputs i of x[n, p stride + s - pad, q stride + t - pad, i] W[o, i, s, t]`,
-  /// where an `x` outside the picture is zero, plus the addend.
+  /// where an `x` outside the picture is zero, plus the residual.
   public static func forward(
     _ op: Convolution, _ x: ReferenceTensor, weight: ReferenceTensor, bias: ReferenceTensor? = nil,
-    adding addend: Addend? = nil
+    residual: Residual? = nil
   ) -> ReferenceTensor {
     let (batch, height, width) = (x.shape[0], x.shape[1], x.shape[2])
     let (rows, columns) = outputSize(op, height: height, width: width)
@@ -33,20 +33,20 @@ extension Reference {
                   count: op.inputs)
               }
             }
-            if case .channels(let channels) = addend { sum += channels.values[n * op.outputs + o] }
+            if case .channels(let channels) = residual { sum += channels.values[n * op.outputs + o] }
             y.values[((n * rows + p) * columns + q) * op.outputs + o] = sum
           }
         }
       }
     }
-    if case .residual(let residual) = addend { return y + residual }
+    if case .tensor(let tensor) = residual { return y + tensor }
     return y
   }
 
   /// The adjoint: every product of the forward sum hands `dy W` back to the pixel it read.
   public static func backwardInput(
     _ op: Convolution, _ dy: ReferenceTensor, inputShape: Shape, weight: ReferenceTensor,
-    adding addend: ReferenceTensor? = nil
+    residual: ReferenceTensor? = nil
   ) -> ReferenceTensor {
     let (batch, height, width) = (inputShape[0], inputShape[1], inputShape[2])
     let (rows, columns) = (dy.shape[1], dy.shape[2])
@@ -71,7 +71,7 @@ extension Reference {
         }
       }
     }
-    return dx + addend
+    return dx + residual
   }
 
   /// Positions at which the kernel lies wholly within the padded picture.

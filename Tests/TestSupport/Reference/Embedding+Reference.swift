@@ -21,10 +21,10 @@ extension Reference {
     return x
   }
 
-  /// `d[i] = scale sum of dy over the positions that hold row i, + addend[i]`.
+  /// `d[i] = scale sum of dy over the positions that hold row i, + sum[i]`.
   public static func backwardRows(
     _ op: TokenEmbedding, _ dy: ReferenceTensor, _ tokens: TokenBatch, count: Int, scale: Float,
-    adding addend: ReferenceTensor? = nil
+    addingTo sum: ReferenceTensor? = nil
   ) -> ReferenceTensor {
     var gradient = ReferenceTensor(zeros: [count, op.width])
     for (index, id) in tokens.ids.enumerated() where Int(id) >= op.vocabulary {
@@ -32,6 +32,6 @@ extension Reference {
         gradient.values[(Int(id) - op.vocabulary) * op.width + c] += Double(scale) * dy.values[index * op.width + c]
       }
     }
-    return gradient + addend
+    return gradient + sum
   }
 }

@@ -18,9 +18,9 @@ extension Reference {
     return y + residual
   }
 
-  /// `dx[r, i] = sum_o dy[r, o] W[o, i] + addend[r, i]`.
+  /// `dx[r, i] = sum_o dy[r, o] W[o, i] + residual[r, i]`.
   public static func backwardInput(
-    _ op: Linear, _ dy: ReferenceTensor, weight: ReferenceTensor, adding addend: ReferenceTensor? = nil
+    _ op: Linear, _ dy: ReferenceTensor, weight: ReferenceTensor, residual: ReferenceTensor? = nil
   ) -> ReferenceTensor {
     var dx = ReferenceTensor(zeros: dy.shape.withChannels(op.inputs))
     for r in 0..<dy.shape.rows {
@@ -29,6 +29,6 @@ extension Reference {
         addProduct(d, weight.values, o * op.inputs, to: &dx.values, r * op.inputs, count: op.inputs)
       }
     }
-    return dx + addend
+    return dx + residual
   }
 }

@@ -29,12 +29,12 @@ extension Reference {
     return Normalized(y: y, mean: mean, reciprocalDeviation: deviation)
   }
 
-  /// `dx = r (g - mean(g) - x̂ mean(g x̂)) + addend`, `g = dy activation'(x̂ scale + shift) scale`.
+  /// `dx = r (g - mean(g) - x̂ mean(g x̂)) + residual`, `g = dy activation'(x̂ scale + shift) scale`.
   ///
   /// `magnitude` is the largest `r |g|`: the terms whose difference `dx` is.
   public static func backwardInput(
     _ op: GroupNorm, _ dy: ReferenceTensor, x: ReferenceTensor, scale: ReferenceTensor, shift: ReferenceTensor,
-    adding addend: ReferenceTensor? = nil
+    residual: ReferenceTensor? = nil
   ) -> (dx: ReferenceTensor, magnitude: Double) {
     var dx = ReferenceTensor(zeros: x.shape)
     var magnitude = 0.0
@@ -50,7 +50,7 @@ extension Reference {
       for (index, gradient) in zip(indices, gradients) { dx.values[index] = gradient }
       magnitude = g.reduce(magnitude) { max($0, abs(r * $1)) }
     }
-    return (dx + addend, magnitude)
+    return (dx + residual, magnitude)
   }
 
   /// `y = (x - mean) r scale + shift`, row by row.
@@ -72,10 +72,10 @@ extension Reference {
     return Normalized(y: y, mean: mean, reciprocalDeviation: deviation)
   }
 
-  /// `dx = r (g - mean(g) - x̂ mean(g x̂)) + addend`, `g = dy scale`; `magnitude` as for the group norm.
+  /// `dx = r (g - mean(g) - x̂ mean(g x̂)) + residual`, `g = dy scale`; `magnitude` as for the group norm.
   public static func backwardInput(
     _ op: LayerNorm, _ dy: ReferenceTensor, x: ReferenceTensor, scale: ReferenceTensor,
-    adding addend: ReferenceTensor? = nil
+    residual: ReferenceTensor? = nil
   ) -> (dx: ReferenceTensor, magnitude: Double) {
     let channels = x.shape.channels
     var dx = ReferenceTensor(zeros: x.shape)
@@ -88,7 +88,7 @@ extension Reference {
       for (index, gradient) in zip(indices, normalizationGradient(normalized, g, r)) { dx.values[index] = gradient }
       magnitude = g.reduce(magnitude) { max($0, abs(r * $1)) }
     }
-    return (dx + addend, magnitude)
+    return (dx + residual, magnitude)
   }
 
   /// The elements of each group, batch by batch and group by group.

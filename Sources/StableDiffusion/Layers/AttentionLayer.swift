@@ -1,0 +1,95 @@
+import Operators
+import Tensors
+
+/// Attention between four projections: `y = W_o attention(W_q x, W_k context, W_v context) + residual`.
+///
+/// `x` is `[batch, tokens, width]`; `context` is `[batch, contextTokens, contextWidth]`, in self-attention `x` itself.
+struct AttentionLayer<B: Backend> {
+  private let backend: B
+  private let op: Attention
+  private let toQuery: LinearLayer<B>
+  private let toKey: LinearLayer<B>
+  private let toValue: LinearLayer<B>
+  private let toOutput: LinearLayer<B>
+
+  struct Saved: Sendable {
+    let q: Tensor<B.Storage>
+    let k: Tensor<B.Storage>
+    let v: Tensor<B.Storage>
+    let attention: Attention.Saved<B.Storage>
+  }
+
+  /// - Parameters:
+  ///   - query, key, value, output: where the four projections' weights are.
+  ///   - contextWidth: the context's, where that is not `x`.
+  ///   - bias: whether the first three have one; the last has.
+  init(
+    query: WeightScope<B>, key: WeightScope<B>, value: WeightScope<B>, output: WeightScope<B>, width: Int, heads: Int,
+    contextWidth: Int? = nil, isCausal: Bool = false, bias: Bool
+  ) throws {
+    backend = query.backend
+    op = Attention(heads: heads, headDimension: width / heads, isCausal: isCausal)
+    toQuery = try LinearLayer(query, width, width, bias: bias)
+    toKey = try LinearLayer(key, contextWidth ?? width, width, bias: bias)
+    toValue = try LinearLayer(value, contextWidth ?? width, width, bias: bias)
+    toOutput = try LinearLayer(output, width, width)
+  }
+
+  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, residual: Tensor<B.Storage>)
+    throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
+  {
+    let q = try toQuery.forward(x)
+    let k = try toKey.forward(context)
+    let v = try toValue.forward(context)
+    let attention = try backend.forward(op, q: q, k: k, v: v)
+    return (
+      try toOutput.forward(attention.output, residual: residual), Saved(q: q, k: k, v: v, attention: attention)
+    )
+  }
+
+  /// `dx` of self-attention, through all three projections; the residual's gradient is `dy` itself.
+  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved) throws(OperationError) -> Tensor<B.Storage> {
+    let gradients = try gradients(dy, saved, .all)
+    let (dk, dv) = try gradients.keyValue()
+    var dx = try toQuery.backward(gradients.queryGradient())
+    dx = try toKey.backward(dk, residual: dx)
+    return try toValue.backward(dv, residual: dx)
+  }
+
+  /// Adds the context's gradient to `dContext`.
+  ///
+  /// - Returns: `dx`, nil where the gradient ends in the context; the residual's gradient is `dy` itself.
+  func backward(
+    _ dy: Tensor<B.Storage>, _ saved: Saved, dContext: inout Tensor<B.Storage>?, reach: GradientReach
+  ) throws(OperationError) -> Tensor<B.Storage>? {
+    let gradients = try gradients(dy, saved, reach == .input ? .all : .keyValue)
+    let (dk, dv) = try gradients.keyValue()
+    dContext = try toKey.backward(dk, residual: dContext)
+    dContext = try toValue.backward(dv, residual: dContext)
+    return reach == .input ? try toQuery.backward(gradients.queryGradient()) : nil
+  }
+
+  private func gradients(_ dy: Tensor<B.Storage>, _ saved: Saved, _ wanted: Attention.Gradients)
+    throws(OperationError) -> Attention.InputGradients<B.Storage>
+  {
+    try backend.backwardInput(
+      op, toOutput.backward(dy), q: saved.q, k: saved.k, v: saved.v, saved: saved.attention, gradients: wanted)
+  }
+}
+extension Attention.InputGradients {
+  /// The query's gradient, which was asked for.
+  func queryGradient() throws(OperationError) -> Tensor<Storage> {
+    guard let query else {
+      throw OperationError(.unsupported, "Attention.backwardInput", "no gradient of the query came")
+    }
+    return query
+  }
+
+  /// The gradients of key and value, which were asked for.
+  func keyValue() throws(OperationError) -> (key: Tensor<Storage>, value: Tensor<Storage>) {
+    guard let key, let value else {
+      throw OperationError(.unsupported, "Attention.backwardInput", "no gradients of key and value came")
+    }
+    return (key, value)
+  }
+}

@@ -7,8 +7,8 @@ import Tensors
 /// the processor has 16-bit arithmetic.
 ///
 /// Storage may be 16 bits wide on every processor: where there is no 16-bit arithmetic numbers are widened on their way in.
-/// Sums are always float32 or wider. Work is done when an operation returns, and its result does
-/// not depend on how many threads ran it.
+/// Sums are always float32 or wider. Work is done when an operation returns, and its result does not depend on how many threads
+/// ran it.
 public final class CPUBackend: Backend {
   public typealias Storage = CPUStorage
 
@@ -24,7 +24,40 @@ public final class CPUBackend: Backend {
     self.precision = precision
     self.engine = engine
     products = try Products()
-    name = "CPU (oneDNN \(Products.libraryVersion))"
+    var usesOneDNN = false
+    for type in CPUBackend.oneDNNTypes(precision, engine) where !usesOneDNN {
+      usesOneDNN = try products.isFast(
+        ProductShape(operation: .matmul, element: type, batch: 1024, inputs: 320, outputs: 320), "CPUBackend")
+    }
+    name = CPUBackend.name(oneDNN: usesOneDNN ? Products.libraryVersion : nil)
+  }
+
+  /// What computes: the processor, its vector instructions, threads, and oneDNN where any product is its.
+  private static func name(oneDNN version: String?) -> String {
+    let processor = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(vector_processor_name_size)) { name in
+      guard let start = name.baseAddress else { return "" }
+      vector_processor_name(start)
+      return String(cString: start).split(separator: " ").joined(separator: " ")
+    }
+    let vectors = 32 * vector_product_panel()
+    #if arch(x86_64)
+      let instructions = [256: "AVX2", 512: "AVX-512"][vectors] ?? "SSE2"
+    #else
+      let instructions = "\(vectors)-bit vectors"
+    #endif
+    let parts = [
+      processor.isEmpty ? nil : processor, instructions, "\(coreCount) thread\(coreCount == 1 ? "" : "s")",
+      version.map { "oneDNN \($0)" },
+    ]
+    return "CPU (\(parts.compactMap(\.self).joined(separator: ", ")))"
+  }
+
+  /// The types in which oneDNN is asked for products with frozen weights, the first choice first.
+  static func oneDNNTypes(_ precision: ElementType, _ engine: ProductEngine) -> [ElementType] {
+    if engine == .loops { return [] }
+    // Where the compiler was told not to optimize, the loops crawl.
+    let takesFloat32 = engine == .oneDNN || !vector_product_is_fast()
+    return (precision == .float32 ? [] : [precision]) + (takesFloat32 ? [.float32] : [])
   }
 
   public var memory: MemoryUse { pool.use }

@@ -76,6 +76,15 @@ public enum TestBackends {
     let cpu = engines.map { name, engine in
       TestBackend(name, precision) { try CPUBackend(precision: precision, engine: engine) }
     }
+    // A decorator has to hand every operation to its like; one precision shows it.
+    let timed =
+      precision != .float32
+      ? []
+      : [
+        TestBackend("timed cpu", precision) {
+          Timed(try CPUBackend(precision: precision, engine: .loops), part: "test", times: PhaseTimes())
+        }
+      ]
     // Without a device both are there, to fail.
     let forms = (try? openCLDevice())?.kernelForms ?? [.gpu, .cpu]
     let openCL = forms.map { form in
@@ -83,6 +92,6 @@ public enum TestBackends {
         try OpenCLBackend(device: openCLDevice(), precision: precision, kernelForm: form)
       }
     }
-    return cpu + openCL
+    return cpu + timed + openCL
   }
 }

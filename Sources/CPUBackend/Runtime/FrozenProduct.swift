@@ -37,16 +37,13 @@ extension CPUBackend {
     _ shape: ProductShape, _ weights: [Float], turned: (shape: ProductShape, weights: () -> [Float])? = nil,
     _ operation: String
   ) throws(OperationError) -> FrozenWeights {
-    if engine != .loops {
-      let usesOneDNN = engine == .oneDNN || !loopsAreFast
-      for element in [precision, .float32] where element != .float32 || usesOneDNN {
-        var taken = turned?.shape ?? shape
-        taken.element = element
-        if try !products.isFast(taken, operation) { continue }
-        let values = turned?.weights() ?? weights
-        let packed = try products.pack(taken, values, into: pool, operation)
-        return FrozenWeights(operation: taken.operation, packing: .oneDNN(packed))
-      }
+    for type in CPUBackend.oneDNNTypes(precision, engine) {
+      var taken = turned?.shape ?? shape
+      taken.element = type
+      if try !products.isFast(taken, operation) { continue }
+      let values = turned?.weights() ?? weights
+      let packed = try products.pack(taken, values, into: pool, operation)
+      return FrozenWeights(operation: taken.operation, packing: .oneDNN(packed))
     }
     let storage = try packForLoops(shape, weights, precision, operation)
     return FrozenWeights(operation: shape.operation, packing: .loops(storage, precision))

@@ -4,8 +4,6 @@ import Tensors
 
 /// Products by the loops in C: packed panels of weights, tiles of rows and panels spread over threads.
 extension CPUBackend {
-  var loopsAreFast: Bool { vector_product_is_fast() }
-
   func packForLoops(
     _ shape: ProductShape, _ weights: [Float], _ type: ElementType, _ operation: String
   ) throws(OperationError) -> CPUStorage {

@@ -12,6 +12,12 @@
 typedef enum { vector_float32, vector_float16, vector_bfloat16 } vector_type;
 typedef enum { vector_silu, vector_gelu, vector_gelu_tanh, vector_quick_gelu } vector_activation;
 
+// MARK: the processor (processor.c)
+
+enum { vector_processor_name_size = 49 };
+// Its name as it gives it, ended by a zero; empty where it gives none.
+void vector_processor_name(char *name /* vector_processor_name_size */);
+
 // MARK: elementwise (elementwise.c)
 
 // Rounds to nearest even where `y` is narrower.

@@ -76,7 +76,7 @@ public struct Attention: Sendable, Hashable {
       headDimension <= 160, "Attention.backwardInput", "heads of \(headDimension); a backward pass knows 1 to 160")
   }
 
-  /// What forward takes: two products; `backwardCost` seven, in two passes.
+  /// What forward takes: two products. `backwardCost` is five; a backward in two passes makes the scores twice, seven in all.
   public func cost(q: Shape, k: Shape, type: ElementType) -> Cost {
     let product = 2 * Double(q[0]) * Double(q[1]) * Double(k[1]) * Double(heads * headDimension)
     return Cost(
@@ -85,7 +85,7 @@ public struct Attention: Sendable, Hashable {
 
   public func backwardCost(q: Shape, k: Shape, type: ElementType) -> Cost {
     let forward = cost(q: q, k: k, type: type)
-    return Cost(flop: 3.5 * forward.flop, bytes: Double(type.size * 4 * (q.count + k.count)))
+    return Cost(flop: 2.5 * forward.flop, bytes: Double(type.size * 4 * (q.count + k.count)))
   }
 }
 

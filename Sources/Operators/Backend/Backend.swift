@@ -8,7 +8,8 @@ public protocol StorageBackend: AnyObject {
   /// A piece of the backend's memory. It goes back to the pool when its last reference goes.
   associatedtype Storage: Sendable
 
-  /// What a person calls the device, such as "AMD Radeon RX 6700 XT" or "CPU (oneDNN 2.6.3)".
+  /// What a person calls the device, such as "AMD Radeon RX 6700 XT (rusticl, gpu kernels)" or
+  /// "CPU (AMD EPYC 7763 64-Core Processor, AVX2, 2 threads)".
   var name: String { get }
 
   /// How activations and packed weights are stored. Statistics, embedding rows and losses are always `float32`.

@@ -10,25 +10,38 @@ struct StepTiming: Encodable {
   let stepMilliseconds: Double
   /// The step before them, which builds kernels and settles the pool.
   let firstStepMilliseconds: Double
+  /// One more step, with a wait where one phase follows another, in the order they first run.
+  let phases: [Phase]
   /// Making the random weights and packing them.
   let loadSeconds: Double
   /// The most device memory in use at a time, weights and activations.
   let peakBytes: Int
   let loss: Float
 
+  struct Phase: Encodable {
+    /// Such as "UNet backward".
+    let name: String
+    let milliseconds: Double
+  }
+
   /// The figures for a person.
   var lines: String {
-    [
-      String(format: "training step   %10.1f ms  (first %.1f ms)", stepMilliseconds, firstStepMilliseconds),
-      String(format: "peak memory     %10.2f GiB", Double(peakBytes) / Double(1 << 30)),
-    ].joined(separator: "\n")
+    let head = [
+      String(format: "training step           %10.1f ms  (first %.1f ms)", stepMilliseconds, firstStepMilliseconds),
+      String(format: "peak memory             %10.2f GiB", Double(peakBytes) / Double(1 << 30)),
+    ]
+    let parts = phases.map {
+      $0.name.padding(toLength: 24, withPad: " ", startingAt: 0) + String(format: "%10.1f ms", $0.milliseconds)
+    }
+    return (head + parts).joined(separator: "\n")
   }
 }
 
 /// A training step on a model of a known shape with random weights and random latents, as it runs once latents are cached.
 final class StepBench<B: Backend> {
   private let backend: B
-  private let trainer: Trainer<B>
+  private let times = PhaseTimes()
+  private let trainer: Trainer<Timed<B>>
   private let batch: Batch
   private let loadSeconds: Double
 
@@ -36,8 +49,10 @@ final class StepBench<B: Backend> {
     self.backend = backend
     let start = Date()
     let model = StableDiffusionModel(random: shape)
-    let textEncoder = try model.textEncoder(on: backend, differentiable: true)
-    let unet = try model.unet(on: backend, differentiable: true)
+    let times = self.times
+    func timed(_ part: String) -> Timed<B> { Timed(backend, part: part, times: times) }
+    let textEncoder = try model.textEncoder(on: timed("text encoder"), differentiable: true)
+    let unet = try model.unet(on: timed("UNet"), differentiable: true)
     try backend.synchronize()
     loadSeconds = Date().timeIntervalSince(start)
 
@@ -58,21 +73,21 @@ final class StepBench<B: Backend> {
       [1, shape.textEncoder.width], Philox(seed: 0, stream: 3).normals(shape.textEncoder.width).map { $0 * 0.02 })
     let optimizer = AdamW()
     trainer = Trainer(
-      backend: backend, textEncoder: textEncoder, unet: unet, schedule: schedule, optimizer: optimizer,
+      backend: timed("noise and loss"), textEncoder: textEncoder, unet: unet, schedule: schedule, optimizer: optimizer,
       state: TrainingState(rows: rows, optimizer: optimizer, precision: backend.precision))
   }
 
   /// Times `steps` steps after one that is not counted.
   func run(steps: Int) throws -> StepTiming {
     let first = try trainer.step([batch], learningRate: 1e-3)
-    let times = try (0..<steps).map { _ in try trainer.step([batch], learningRate: 1e-3).seconds }.sorted()
+    let seconds = try (0..<steps).map { _ in try trainer.step([batch], learningRate: 1e-3).seconds }.sorted()
+    times.isTaken = true
+    _ = try trainer.step([batch], learningRate: 1e-3)
+    try times.end(on: backend)
+    times.isTaken = false
     return StepTiming(
-      stepMilliseconds: times[times.count / 2] * 1000, firstStepMilliseconds: first.seconds * 1000,
+      stepMilliseconds: seconds[steps / 2] * 1000, firstStepMilliseconds: first.seconds * 1000,
+      phases: times.phases.map { StepTiming.Phase(name: $0.name, milliseconds: $0.seconds * 1000) },
       loadSeconds: loadSeconds, peakBytes: backend.memory.peakBytes, loss: first.loss)
   }
-}
-
-extension Duration {
-  /// Milliseconds, with their fraction.
-  var milliseconds: Double { Double(components.seconds) * 1e3 + Double(components.attoseconds) * 1e-15 }
 }

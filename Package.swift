@@ -36,7 +36,7 @@ let package = Package(
       name: "OpenCLBackend",
       dependencies: ["Operators", "COpenCL", "Kernels", .product(name: "Crypto", package: "swift-crypto")]),
     .target(name: "ModelFiles", dependencies: ["Tensors", .product(name: "Crypto", package: "swift-crypto")]),
-    .target(name: "Images", dependencies: ["Tensors", "CImageCodecs"]),
+    .target(name: "Images", dependencies: ["ModelFiles", "CImageCodecs"]),
     .target(name: "StableDiffusion", dependencies: ["Operators", "ModelFiles"]),
     .target(
       name: "TextualInversion",

@@ -38,6 +38,13 @@ int codecs_make_pixels(image_codecs_picture *picture, size_t width, size_t heigh
   return 1;
 }
 
+void codecs_drop_alpha(image_codecs_picture *picture, const uint8_t *rgba, size_t count) {
+  for (size_t pixel = 0; pixel < count; pixel++) {
+    memcpy(picture->pixels + 3 * pixel, rgba + 4 * pixel, 3);
+    if (rgba[4 * pixel + 3] < 250) picture->is_transparent = 1;
+  }
+}
+
 int codecs_keep_exif(image_codecs_picture *picture, const uint8_t *bytes, size_t length) {
   // Some writers put JPEG's introduction before the structure in the other formats, too.
   if (length >= 6 && memcmp(bytes, "Exif\0\0", 6) == 0) {

@@ -12,6 +12,8 @@ typedef struct {
   png_structp png;
   png_infop info;
   png_bytepp rows;
+  uint8_t *rgba;   // of a picture with alpha
+  int has_pixels;  // whether the last of them was read when the file ended
   const uint8_t *bytes;
   size_t length;
   size_t position;
@@ -31,9 +33,21 @@ static void on_warning(png_structp png, png_const_charp message) {
   (void)message;
 }
 
+// What a file lacks behind its last pixel, such as its last chunk, Pillow does not miss.
+static int is_past_pixels(png_state *state) {
+  if (state->rows == NULL) return 0;
+  if (png_get_interlace_type(state->png, state->info) != PNG_INTERLACE_NONE) {
+    return png_get_current_pass_number(state->png) >= PNG_INTERLACE_ADAM7_PASSES;
+  }
+  return png_get_current_row_number(state->png) >= png_get_image_height(state->png, state->info);
+}
+
 static void read_bytes(png_structp png, png_bytep target, size_t count) {
   png_state *state = png_get_io_ptr(png);
-  if (count > state->length - state->position) png_error(png, "it ends too early");
+  if (count > state->length - state->position) {
+    state->has_pixels = is_past_pixels(state);
+    png_error(png, "it ends too early");
+  }
   memcpy(target, state->bytes + state->position, count);
   state->position += count;
 }
@@ -58,31 +72,49 @@ static int decode(png_state *state, size_t pixel_limit, image_codecs_picture *pi
   if (color == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(png);
   if (depth == 16) png_set_strip_16(png);
   if (!(color & PNG_COLOR_MASK_COLOR)) png_set_gray_to_rgb(png);
-  png_set_strip_alpha(png);
+  if (png_get_valid(png, state->info, PNG_INFO_tRNS)) png_set_tRNS_to_alpha(png);
   png_set_interlace_handling(png);
   png_read_update_info(png, state->info);
-  if (png_get_rowbytes(png, state->info) != (size_t)width * 3) {
+  size_t channels = png_get_channels(png, state->info);
+  if ((channels != 3 && channels != 4) || png_get_rowbytes(png, state->info) != (size_t)width * channels) {
     return codecs_fail(state->message, "it can't be made RGB");
   }
 
+  uint8_t *target = picture->pixels;
+  if (channels == 4) {
+    target = state->rgba = malloc((size_t)width * height * 4);
+    if (target == NULL) return codecs_fail(state->message, "no memory for its pixels");
+  }
   state->rows = malloc(height * sizeof *state->rows);
   if (state->rows == NULL) return codecs_fail(state->message, "no memory");
-  for (size_t row = 0; row < height; row++) state->rows[row] = picture->pixels + row * width * 3;
+  for (size_t row = 0; row < height; row++) state->rows[row] = target + row * width * channels;
   png_read_image(png, state->rows);
   png_read_end(png, state->info);
+  return 1;
+}
+
+static int keep_exif(png_state *state, image_codecs_picture *picture) {
 #ifdef PNG_eXIf_SUPPORTED
+  if (setjmp(state->escape)) return 0;
   png_uint_32 exif_length = 0;
   png_bytep exif = NULL;
-  if (png_get_eXIf_1(png, state->info, &exif_length, &exif) != 0) return codecs_keep_exif(picture, exif, exif_length);
+  if (png_get_eXIf_1(state->png, state->info, &exif_length, &exif) != 0) {
+    return codecs_keep_exif(picture, exif, exif_length);
+  }
 #endif
   return 1;
 }
 
 int codecs_decode_png(const uint8_t *bytes, size_t length, size_t pixel_limit, image_codecs_picture *picture) {
   png_state state = {.message = picture->message, .bytes = bytes, .length = length};
-  int done = decode(&state, pixel_limit, picture);
+  int done = decode(&state, pixel_limit, picture) || state.has_pixels;
+  if (done && state.rgba != NULL) {
+    codecs_drop_alpha(picture, state.rgba, (size_t)picture->width * (size_t)picture->height);
+  }
+  done = done && keep_exif(&state, picture);
   png_destroy_read_struct(&state.png, &state.info, NULL);
   free(state.rows);
+  free(state.rgba);
   return done;
 }
 

@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include <string.h>
 #include <webp/decode.h>
 
@@ -26,9 +27,17 @@ int codecs_decode_webp(const uint8_t *bytes, size_t length, size_t pixel_limit, 
   if (features.has_animation) return codecs_fail(picture->message, "it is an animation; save one picture of it");
   if (features.width < 0 || features.height < 0) return codecs_fail(picture->message, "it has no pixels");
   if (!codecs_make_pixels(picture, (size_t)features.width, (size_t)features.height, pixel_limit)) return 0;
-  size_t size = (size_t)picture->width * (size_t)picture->height * 3;
-  if (WebPDecodeRGBInto(bytes, length, picture->pixels, size, picture->width * 3) == NULL) {
-    return codecs_fail(picture->message, "it is damaged or ends too early");
+  size_t count = (size_t)picture->width * (size_t)picture->height;
+  uint8_t *decoded;
+  if (features.has_alpha) {
+    uint8_t *rgba = malloc(count * 4);
+    if (rgba == NULL) return codecs_fail(picture->message, "no memory for its pixels");
+    decoded = WebPDecodeRGBAInto(bytes, length, rgba, count * 4, picture->width * 4);
+    if (decoded != NULL) codecs_drop_alpha(picture, rgba, count);
+    free(rgba);
+  } else {
+    decoded = WebPDecodeRGBInto(bytes, length, picture->pixels, count * 3, picture->width * 3);
   }
+  if (decoded == NULL) return codecs_fail(picture->message, "it is damaged or ends too early");
   return keep_exif(bytes, length, picture);
 }

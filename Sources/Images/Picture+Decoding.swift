@@ -1,5 +1,6 @@
 import CImageCodecs
 import Foundation
+import ModelFiles
 import Tensors
 
 extension Picture {
@@ -31,29 +32,13 @@ extension Picture {
       pixels: Array(UnsafeBufferPointer(start: decoded.pixels, count: width * height * 3)))
     let exif = UnsafeBufferPointer(start: decoded.exif, count: decoded.exif == nil ? 0 : decoded.exif_length)
     self = picture.oriented(Orientation(exif: Array(exif)))
+    hasTransparency = decoded.is_transparent != 0
   }
 
   /// Reads and decodes a file. Throws with kind `noInput` when it can't be read and `badData` when it is no sound
   /// picture.
   public init(contentsOf url: URL) throws(UserError) {
-    let data: Data
-    do {
-      let information = try FileManager.default.attributesOfItem(atPath: url.resolvingSymlinksInPath().path)
-      // A pipe would never end, and a folder has no bytes.
-      guard information[.type] as? FileAttributeType == .typeRegular else {
-        throw UserError(.noInput, "\(url.path): not a file; name a picture")
-      }
-      guard (information[.size] as? Int ?? 0) <= Picture.fileLimit else {
-        throw UserError(.badData, "\(url.path): larger than a picture can be")
-      }
-      data = try Data(contentsOf: url)
-    } catch let error as UserError {
-      throw error
-    } catch {
-      let code = (error as? CocoaError)?.code
-      let reason = code == .fileReadNoSuchFile || code == .fileNoSuchFile ? "no such file" : "can't be read"
-      throw UserError(.noInput, "\(url.path): \(reason); check the path and its permissions")
-    }
+    let data = try Data(contentsOfInput: url, limit: Picture.fileLimit)
     do throws(UserError) {
       try self.init(decoding: data)
     } catch {

@@ -6,6 +6,8 @@ public struct Picture: Sendable, Hashable {
   public let height: Int
   /// `height * width * 3` bytes.
   public internal(set) var pixels: [UInt8]
+  /// Whether the file that it was decoded from has transparent parts: their colours, which nobody sees, are in the pixels.
+  public internal(set) var hasTransparency = false
 
   /// - Precondition: both sides are at least 1 and `pixels.count == width * height * 3`.
   public init(width: Int, height: Int, pixels: [UInt8]) {

@@ -22,20 +22,30 @@ public struct PictureFolder<Element> {
     guard isFolder.boolValue else {
       throw UserError(.noInput, "\(folder.path): a file; name the folder that the pictures are in")
     }
-    guard let names = try? FileManager.default.contentsOfDirectory(atPath: folder.path) else {
+    guard let entries = folderEntries(folder) else {
       throw UserError(.noInput, "\(folder.path): can't be read; check its permissions")
     }
     var pictures: [(url: URL, value: Element)] = []
     var skipped: [(name: String, reason: String)] = []
     var unreadable: [String] = []
-    for name in names.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
+    var folders: [String] = []
+    for bytes in entries {
+      let name = String(decoding: bytes, as: UTF8.self)
+      // Such a name is no text: a path with it would lead elsewhere.
+      guard name.utf8.elementsEqual(bytes) else {
+        unreadable.append(name)
+        skipped.append((name, "its name is not UTF-8; rename it"))
+        continue
+      }
       let url = folder.appendingPathComponent(name)
       if name.hasPrefix(".") {
         skipped.append((name, "hidden"))
         continue
       }
       if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
-        skipped.append((name, "a folder"))
+        let count = pictureCount(url)
+        if count > 0 { folders.append("'\(name)' (\(count))") }
+        skipped.append((name, count > 0 ? "a folder, with \(count) pictures that are not learned from" : "a folder"))
         continue
       }
       let picture: Picture
@@ -58,6 +68,13 @@ public struct PictureFolder<Element> {
         throw UserError(
           .badData, "\(folder.path): none of its pictures can be read (\(first): \(reason)); save them again")
       }
+      guard folders.isEmpty else {
+        let some =
+          folders.prefix(3).joined(separator: ", ") + (folders.count > 3 ? " and \(folders.count - 3) more" : "")
+        throw UserError(
+          .noInput,
+          "\(folder.path): no picture in it, but in its folders: \(some); name one of them, or bring them together")
+      }
       throw UserError(.noInput, "\(folder.path): no PNG, JPEG or WebP picture in it; name a folder of pictures")
     }
     self.pictures = pictures
@@ -76,6 +93,24 @@ extension PictureFolder: Sendable where Element: Sendable {}
 
 /// What the names of pictures end in.
 private let pictureEndings: Set<String> = ["png", "jpg", "jpeg", "webp"]
+
+/// How many pictures lie directly in a folder, by their names.
+private func pictureCount(_ folder: URL) -> Int {
+  let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
+  return names.count { !$0.hasPrefix(".") && pictureEndings.contains(($0 as NSString).pathExtension.lowercased()) }
+}
+
+/// The names in a folder as the bytes they are, sorted; Foundation's own listing leaves out those that are not UTF-8.
+private func folderEntries(_ folder: URL) -> [[UInt8]]? {
+  guard let stream = opendir(folder.path) else { return nil }
+  defer { closedir(stream) }
+  var names: [[UInt8]] = []
+  while let entry = readdir(stream) {
+    let name = withUnsafeBytes(of: entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
+    if name != Array(".".utf8), name != Array("..".utf8) { names.append(name) }
+  }
+  return names.sorted { $0.lexicographicallyPrecedes($1) }
+}
 
 /// Whether a file begins as a picture does.
 private func beginsAsPicture(_ url: URL) -> Bool {

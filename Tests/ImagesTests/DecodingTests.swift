@@ -21,12 +21,31 @@ import Testing
   @Test(arguments: Pictures.names + Pictures.turned.prefix(1)) func refusesAFileThatIsCutShort(name: String) throws {
     let whole = try Pictures.data(name)
     // JPEG ends with a marker of two bytes that libjpeg itself replaces when only that is missing, WebP may with a
-    // byte of padding.
-    let margin = name.hasSuffix(".png") ? 1 : 3
+    // byte of padding. PNG has its last chunk, a checksum and the end of a stream behind the last pixel.
+    let margin = name.hasSuffix(".png") ? 24 : 3
     for length in stride(from: 0, through: whole.count - margin, by: max(1, whole.count / 97)) + [whole.count - margin]
     {
       let error = userError { _ = try Picture(decoding: whole.prefix(length)) }
       #expect(error?.kind == .badData, "\(length) of \(whole.count) bytes")
+    }
+  }
+
+  /// Pillow, too, reads a PNG that lacks its last chunk of twelve bytes, a part of it, or the checksum of four before it.
+  @Test(arguments: Pictures.names.filter { $0.hasSuffix(".png") }) func readsWhatIsCutBehindTheLastPixel(name: String)
+    throws
+  {
+    let whole = try Pictures.data(name)
+    let expected = try Pictures.expected(name)
+    for missing in 1...16 { #expect(try Picture(decoding: whole.dropLast(missing)).pixels == expected.pixels) }
+  }
+
+  /// Pillow's alpha of these files goes below 250, or there is none that does.
+  @Test func noticesTransparency() throws {
+    for name in Pictures.names {
+      let isTransparent = [
+        "rgba.png", "grey-alpha.png", "palette-transparent.png", "alpha.webp",
+      ].contains(name)
+      #expect(try Picture(decoding: Pictures.data(name)).hasTransparency == isTransparent, "\(name)")
     }
   }
 

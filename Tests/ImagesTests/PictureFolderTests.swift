@@ -38,7 +38,12 @@ import Testing
       #expect(read.skipped.map(\.name) == [".DS_Store", "2.jpg", "concept.json", "lost.png", "more", "pipe.png"])
       #expect(read.skipped[0].reason == "hidden" && read.skipped[4].reason == "a folder")
       #expect(read.skipped[2].reason == "not a PNG, JPEG or WebP picture")
-      #expect(read.skipped.allSatisfy { !$0.reason.isEmpty && !$0.reason.contains("\n") && !$0.reason.contains("/") })
+      #expect(read.skipped[3].reason.hasPrefix("a link to "))
+      // No reason repeats the path; that of a link's target is not the file's own.
+      #expect(
+        read.skipped.allSatisfy {
+          !$0.reason.isEmpty && !$0.reason.contains("\n") && ($0.name == "lost.png" || !$0.reason.contains("/"))
+        })
     }
   }
 
@@ -58,6 +63,52 @@ import Testing
       let unreadable = userError { _ = try PictureFolder(folder) }
       #expect(unreadable?.kind == .badData)
       #expect(unreadable?.message.contains("empty.png") == true)
+    }
+  }
+
+  /// kohya's trainers take such folders: a number of repeats, `_`, a word.
+  @Test func namesFoldersThatHoldThePictures() throws {
+    try TemporaryFolder.with { folder in
+      let inner = folder.appendingPathComponent("10_toy")
+      try FileManager.default.createDirectory(at: inner, withIntermediateDirectories: true)
+      try copy("rgb.png", to: inner, as: "a.png")
+      try copy("rgb.jpg", to: inner, as: "b.JPG")
+      let error = userError { _ = try PictureFolder(folder) }
+      #expect(error?.kind == .noInput && error?.message.contains("'10_toy' (2)") == true)
+      try copy("rgb.png", to: folder, as: "c.png")
+      #expect(try PictureFolder(folder).skipped.map(\.name) == ["10_toy"])
+    }
+  }
+
+  @Test func aNameThatIsNoTextIsNotPassedOverInSilence() throws {
+    try TemporaryFolder.with { folder in
+      let data = try Pictures.data("rgb.png")
+      let path = Array(folder.path.utf8CString.dropLast()) + [0x2F, -1, 0x61, 0]  // /\xFFa
+      let file = try #require(fopen(path, "w"))
+      _ = data.withUnsafeBytes { fwrite($0.baseAddress, 1, $0.count, file) }
+      fclose(file)
+      let error = userError { _ = try PictureFolder(folder) }
+      #expect(error?.kind == .badData && error?.message.contains("UTF-8") == true)
+      try copy("rgb.png", to: folder, as: "é.png")
+      let read = try PictureFolder(folder)
+      #expect(read.pictures.map(\.url.lastPathComponent) == ["é.png"])
+      #expect(read.skipped.count == 1)
+    }
+  }
+
+  @Test func saysWhatLiesInAPicturesPlace() throws {
+    try TemporaryFolder.with { folder in
+      try Data("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n".utf8).write(
+        to: folder.appendingPathComponent("a.png"))
+      try Data("\n<!DOCTYPE html><html></html>".utf8).write(to: folder.appendingPathComponent("b.jpg"))
+      try FileManager.default.createSymbolicLink(
+        atPath: folder.appendingPathComponent("c.png").path, withDestinationPath: "../blobs/c")
+      try copy("rgb.png", to: folder, as: "d.png")
+      let skipped = try PictureFolder(folder).skipped
+      #expect(skipped.map(\.name) == ["a.png", "b.jpg", "c.png"])
+      for (skipped, word) in zip(skipped, ["Git LFS", "web page", "../blobs/c"]) {
+        #expect(skipped.reason.contains(word), "\(skipped)")
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -91,6 +92,88 @@ import Testing
       let pickle = userError { _ = try model.weights("text_encoder") }
       #expect(pickle?.kind == .noInput)
       #expect(pickle?.message.contains("pickle") == true)
+    }
+  }
+
+  /// What downloads leave: the text of Git LFS's pointers is from its specification, the refusals are Hugging Face's.
+  @Test func saysWhatLiesInAFilesPlace() throws {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 492265168\n"
+    let page = "\u{FEFF}\r\n<!DOCTYPE html>\n<html lang=\"en\"></html>"
+    try TemporaryFolder.with { folder in
+      let model = try make(folder)
+      let component = model.folder("text_encoder")
+      for name in ["model.safetensors", "config.json"] {
+        let file = component.appendingPathComponent(name)
+        func open() throws {
+          _ = name == "config.json" ? try model.configuration("text_encoder", as: Size.self).width : 0
+          _ = try model.weights("text_encoder")
+        }
+        let sound = try Data(contentsOf: file)
+        for (text, word) in [
+          (pointer, "Git LFS"), (page, "web page"), ("<HTML>", "web page"), ("Entry not found", "refusal"),
+        ] {
+          try Data(text.utf8).write(to: file)
+          let error = userError(open)
+          #expect(error?.kind == .badData && error?.message.contains(word) == true, "\(name): \(text)")
+          #expect(error?.message.contains(name) == true)
+        }
+        try FileManager.default.removeItem(at: file)
+        try FileManager.default.createSymbolicLink(atPath: file.path, withDestinationPath: "../blobs/0123")
+        let link = userError(open)
+        #expect(link?.kind == .noInput && link?.message.contains("../blobs/0123") == true)
+        try FileManager.default.removeItem(at: file)
+        try sound.write(to: file)
+      }
+      try FileManager.default.removeItem(at: component)
+      try FileManager.default.createSymbolicLink(atPath: component.path, withDestinationPath: "/nowhere/encoder")
+      #expect(userError { _ = try model.weights("text_encoder") }?.message.contains("/nowhere/encoder") == true)
+      let link = folder.appendingPathComponent("link")
+      try FileManager.default.createSymbolicLink(atPath: link.path, withDestinationPath: "gone")
+      #expect(userError { _ = try ModelFolder(link) }?.message.contains("a link to gone") == true)
+    }
+  }
+
+  /// `refs/main` goes before the newest; where it names nothing that is there, the newest is taken.
+  @Test func opensARepositoryOfHuggingFacesCache() throws {
+    try TemporaryFolder.with { folder in
+      let cache = folder.appendingPathComponent("models--owner--name")
+      func snapshot(_ name: String) -> URL { cache.appendingPathComponent("snapshots/\(name)") }
+      for (name, age) in [("aaa", 100.0), ("bbb", 50), ("ccc", 75)] {
+        try FileManager.default.createDirectory(at: snapshot(name), withIntermediateDirectories: true)
+        _ = try make(snapshot(name))
+        try FileManager.default.setAttributes(
+          [.modificationDate: Date(timeIntervalSinceNow: -age)], ofItemAtPath: snapshot(name).path)
+      }
+      let lines = Mutex<[String]>([])
+      func opened() throws -> String {
+        try ModelFolder(cache) { line in lines.withLock { $0.append(line) } }.url.lastPathComponent
+      }
+      #expect(try opened() == "bbb")
+      let refs = cache.appendingPathComponent("refs")
+      try FileManager.default.createDirectory(at: refs, withIntermediateDirectories: true)
+      for (ref, expected) in [("aaa\n", "aaa"), ("gone", "bbb"), ("../../..", "bbb")] {
+        try Data(ref.utf8).write(to: refs.appendingPathComponent("main"))
+        #expect(try opened() == expected)
+        #expect(lines.withLock { $0.last }?.contains("snapshot \(expected)") == true)
+      }
+      // A snapshot that was fetched in part is none.
+      try FileManager.default.removeItem(at: snapshot("bbb").appendingPathComponent("model_index.json"))
+      #expect(try opened() == "ccc")
+      for name in ["aaa", "ccc"] { try FileManager.default.removeItem(at: snapshot(name)) }
+      #expect(userError { _ = try opened() }?.kind == .noInput)
+    }
+  }
+
+  @Test func namesTheFolderThatIsMeant() throws {
+    try TemporaryFolder.with { folder in
+      let model = try make(folder)
+      #expect(userError { _ = try ModelFolder(model.folder("text_encoder")) }?.message.contains("folder above") == true)
+      let outer = folder.appendingPathComponent("outer")
+      try FileManager.default.createDirectory(
+        at: outer.appendingPathComponent("sd15"), withIntermediateDirectories: true)
+      _ = try make(outer.appendingPathComponent("sd15"))
+      try FileManager.default.removeItem(at: folder.appendingPathComponent("model_index.json"))
+      #expect(userError { _ = try ModelFolder(outer) }?.message.contains("'sd15'") == true)
     }
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -38,6 +39,30 @@ import Testing
       #expect(weights.contains("final_layer_norm.weight"))
       _ = try weights.take("text_model.final_layer_norm.weight", [2])
       try weights.finish()
+    }
+  }
+
+  /// What a file of a whole CLIP model holds beside its text encoder, by transformers' `CLIPModel`; the rest is an error.
+  @Test func passesOverTheRestOfAClipModelWithALine() throws {
+    try TemporaryFolder.with { folder in
+      let lines = Mutex<[String]>([])
+      func finish(_ more: [String]) throws {
+        let names = ["text_model.final_layer_norm.weight", "text_model.embeddings.position_ids"] + more
+        let url = folder.appendingPathComponent("w.safetensors")
+        try Safetensors.write(names.map { ($0, HostTensor([2], [1, 2])) }, to: url)
+        let weights = try FileWeights([SafetensorsFile(url)], names: .textEncoder) { line in
+          lines.withLock { $0.append(line) }
+        }
+        _ = try weights.take("text_model.final_layer_norm.weight", [2])
+        try weights.finish()
+      }
+      try finish([])
+      #expect(lines.withLock { $0.isEmpty })
+      try finish(["logit_scale", "text_projection.weight", "visual_projection.weight", "vision_model.a.weight"])
+      #expect(lines.withLock { $0.count == 1 && $0[0].contains("'logit_scale'") && $0[0].contains("and 1 more") })
+      let unknown = userError { try finish(["logit_scale", "text_model.adapter.weight"]) }
+      #expect(unknown?.kind == .badData && unknown?.message.contains("'text_model.adapter.weight'") == true)
+      #expect(unknown?.message.contains("logit_scale") == false)
     }
   }
 

@@ -36,6 +36,8 @@ import Testing
   @Test func badFilesAreNamed() throws {
     let line = #expect(throws: UserError.self) { try PromptTemplatesTests.read("a {}\n\na photo of a dog\n") }
     #expect(line?.kind == .badData && line?.message.contains("line 3") == true)
+    let caption = #expect(throws: UserError.self) { try PromptTemplatesTests.read("a {}\na {}, [filewords]\n") }
+    #expect(caption?.kind == .badData && caption?.message.contains("line 2: [filewords]") == true)
     for text in ["", "\n \n", "# nothing\n"] {
       let empty = #expect(throws: UserError.self) { try PromptTemplatesTests.read(text) }
       #expect(empty?.kind == .badData && empty?.message.contains("\n") == false)

@@ -28,6 +28,8 @@ final class InputFile: Sendable {
       throw UserError(.noInput, "\(url.path): not a regular file; name one")
     }
     size = Int(information.st_size)
+    let start = try bytes(at: 0, count: min(size, StandIn.length))
+    if let problem = StandIn.problem(start) { throw UserError(.badData, "\(url.path): \(problem)") }
   }
 
   deinit { close(descriptor) }

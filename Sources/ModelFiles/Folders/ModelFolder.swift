@@ -7,24 +7,48 @@ public struct ModelFolder: Sendable {
   /// The class that `model_index.json` names, such as `StableDiffusionPipeline`.
   public let pipelineClass: String?
 
-  /// Throws with kind `noInput` when there is no such folder or no `model_index.json` in it.
-  public init(_ url: URL) throws(UserError) {
-    self.url = url
+  private let warn: @Sendable (String) -> Void
+
+  /// - Parameters:
+  ///   - url: the model's folder, or that of a repository in Hugging Face's cache.
+  ///   - warn: told what is read otherwise than the folder's name or its files suggest, a line each.
+  /// - Throws: `UserError(.noInput)` when there is no such folder or no `model_index.json` in it.
+  public init(_ url: URL, warn: @escaping @Sendable (String) -> Void = { _ in }) throws(UserError) {
+    self.warn = warn
     var information = stat()
     guard stat(url.path, &information) == 0 else {
       let code = errno
-      guard code == ENOENT || code == ENOTDIR else { throw unreadable(url, code) }
-      throw UserError(.noInput, "\(url.path): no such folder; name a model folder in diffusers' layout")
+      guard code == ENOENT || code == ENOTDIR || code == ELOOP else { throw unreadable(url, code) }
+      throw missing(url, "no such folder; name a model folder in diffusers' layout")
     }
     guard information.st_mode & S_IFMT == S_IFDIR else {
       throw UserError(.noInput, "\(url.path): a file; name a model folder in diffusers' layout")
     }
-    let index = url.appendingPathComponent("model_index.json")
-    guard Self.exists(index) else {
-      throw UserError(
-        .noInput, "\(url.path): has no model_index.json; name a model folder in diffusers' layout")
+    if let snapshot = try CachedRepository(url)?.snapshot {
+      self.url = snapshot.url
+      warn("\(url.path) is a folder of Hugging Face's cache: its snapshot \(snapshot.name) is used, \(snapshot.reason)")
+    } else {
+      self.url = url
+    }
+    let index = self.url.appendingPathComponent("model_index.json")
+    guard index.isThere else {
+      throw UserError(.noInput, "\(self.url.path): has no model_index.json; \(Self.advice(for: self.url))")
     }
     pipelineClass = try Self.json(index, as: Index.self).className
+  }
+
+  /// Which folder may be meant by one that is no model's.
+  private static func advice(for url: URL) -> String {
+    func holdsModel(_ url: URL) -> Bool { url.appendingPathComponent("model_index.json").isThere }
+    if holdsModel(url.deletingLastPathComponent()) { return "name the folder above, of the whole model" }
+    let names = ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted()
+    if let inner = names.first(where: { holdsModel(url.appendingPathComponent($0)) }) {
+      return "its folder '\(inner)' has one: name that"
+    }
+    if let single = names.first(where: { $0.hasSuffix(".safetensors") || $0.hasSuffix(".ckpt") }) {
+      return "'\(single)' as one file is not read: convert it to a model folder in diffusers' layout"
+    }
+    return "name a model folder in diffusers' layout"
   }
 
   private struct Index: Decodable {
@@ -51,23 +75,23 @@ public struct ModelFolder: Sendable {
   public func weights(_ component: String) throws(UserError) -> FileWeights {
     var files: [SafetensorsFile] = []
     for url in try weightFiles(component) { files.append(try SafetensorsFile(url)) }
-    return try FileWeights(files, names: .of(component: component))
+    return try FileWeights(files, names: .of(component: component), warn: warn)
   }
 
   /// The files that hold a component's weights: one, or the pieces in the order of their names.
   public func weightFiles(_ component: String) throws(UserError) -> [URL] {
     let folder = folder(component)
-    guard Self.exists(folder) else {
-      throw UserError(.noInput, "\(folder.path): no such folder; the model lacks its \(component)")
+    guard FileManager.default.fileExists(atPath: folder.path) else {
+      throw missing(folder, "no such folder; the model lacks its \(component)")
     }
     let stems = ["diffusion_pytorch_model", "model"]
     for ending in [".safetensors", ".fp16.safetensors"] {
       for stem in stems {
         let file = folder.appendingPathComponent(stem + ending)
-        if Self.exists(file) { return [file] }
+        if file.isThere { return [file] }
         let index = folder.appendingPathComponent(
           ending == ".safetensors" ? stem + ".safetensors.index.json" : stem + ".safetensors.index.fp16.json")
-        if Self.exists(index) { return try pieces(index) }
+        if index.isThere { return try pieces(index) }
       }
     }
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
@@ -106,7 +130,7 @@ public struct ModelFolder: Sendable {
     func add(_ names: [String], of component: String) {
       for name in names {
         let file = folder(component).appendingPathComponent(name)
-        if Self.exists(file) { files["\(component)/\(name)"] = file }
+        if file.isThere { files["\(component)/\(name)"] = file }
       }
     }
     for component in ["text_encoder", "unet", "vae"] {
@@ -123,8 +147,6 @@ public struct ModelFolder: Sendable {
     for (name, file) in files { hashes[name] = try FileHash.sha256(of: file) }
     return hashes
   }
-
-  private static func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }
 
   /// Decodes a JSON file; what is wrong in it is said with the place.
   public static func json<T: Decodable>(_ url: URL, as type: T.Type) throws(UserError) -> T {

@@ -10,13 +10,18 @@ public final class FileWeights: WeightSource, Sendable {
   private let taken = Mutex<Set<String>>([])
   /// What messages call the source.
   private let title: String
+  private let warn: @Sendable (String) -> Void
 
   /// - Parameters:
   ///   - files: at least one; a tensor that two of them hold under names of one meaning is `badData`.
   ///   - names: which spellings mean the same, and what is to be ignored.
-  public init(_ files: [SafetensorsFile], names: TensorNames = .plain) throws(UserError) {
+  ///   - warn: told by `finish` what was passed over.
+  public init(
+    _ files: [SafetensorsFile], names: TensorNames = .plain, warn: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(UserError) {
     precondition(!files.isEmpty)
     self.names = names
+    self.warn = warn
     title = files[0].url.path
     var places: [String: (file: SafetensorsFile, name: String)] = [:]
     for file in files {
@@ -56,12 +61,20 @@ public final class FileWeights: WeightSource, Sendable {
 
   public func finish() throws(UserError) {
     let taken = taken.withLock { $0 }
-    let unknown = places.filter { !taken.contains($0.key) && !names.ignored.contains($0.key) }.map(\.value.name)
-      .sorted()
-    guard !unknown.isEmpty else { return }
-    let some = unknown.prefix(3).map(quoted).joined(separator: ", ")
-    let rest = unknown.count > 3 ? " and \(unknown.count - 3) more" : ""
-    throw UserError(
-      .badData, "\(title): has tensors that the configuration does not know: \(some)\(rest); do they belong together?")
+    let left = places.filter { !taken.contains($0.key) && !names.ignored.contains($0.key) }
+    func isSurplus(_ name: String) -> Bool { names.surplus.contains { name.hasPrefix($0) } }
+    let unknown = left.filter { !isSurplus($0.key) }
+    guard unknown.isEmpty else {
+      throw UserError(
+        .badData,
+        "\(title): has tensors that the configuration does not know: \(Self.some(unknown)); do they belong together?")
+    }
+    if !left.isEmpty { warn("\(title): tensors that are not needed are passed over: \(Self.some(left))") }
+  }
+
+  /// The first names, and how many more there are.
+  private static func some(_ places: [String: (file: SafetensorsFile, name: String)]) -> String {
+    let names = places.values.map(\.name).sorted()
+    return names.prefix(3).map(quoted).joined(separator: ", ") + (names.count > 3 ? " and \(names.count - 3) more" : "")
   }
 }

@@ -2,19 +2,28 @@
 public struct TensorNames: Sendable {
   /// One spelling for all that mean the same tensor.
   public let canonical: @Sendable (String) -> String
-  /// Tensors that files carry and no model needs, by their canonical name.
+  /// Constants that files carry and no model needs, by their canonical name.
   public let ignored: Set<String>
+  /// Parts of a larger model that were saved along, by how their canonical name begins: passed over with a line.
+  public let surplus: [String]
 
-  public init(ignored: Set<String> = [], canonical: @escaping @Sendable (String) -> String = { $0 }) {
+  public init(
+    ignored: Set<String> = [], surplus: [String] = [], canonical: @escaping @Sendable (String) -> String = { $0 }
+  ) {
     self.canonical = canonical
     self.ignored = ignored
+    self.surplus = surplus
   }
 
   /// Taken as they are.
   public static let plain = TensorNames()
 
-  /// CLIP's text encoder: with and without `text_model.` in front. `position_ids` is the numbers 0 to 76, a constant.
-  public static let textEncoder = TensorNames(ignored: ["embeddings.position_ids"]) { name in
+  /// CLIP's text encoder: with and without `text_model.` in front. `position_ids` is the numbers 0 to 76, a constant. Of a
+  /// whole CLIP model the half that sees pictures, and what compares the halves, are left, as transformers leaves them.
+  public static let textEncoder = TensorNames(
+    ignored: ["embeddings.position_ids"],
+    surplus: ["text_projection", "logit_scale", "visual_projection", "vision_model."]
+  ) { name in
     name.hasPrefix("text_model.") ? String(name.dropFirst("text_model.".count)) : name
   }
 

@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 import Tensors
 
 /// Reads the files of a tokenizer folder.
@@ -143,14 +144,10 @@ struct TokenizerFiles {
 
   private func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
 
-  private func exists(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path(name)) }
+  private func exists(_ name: String) -> Bool { folder.appendingPathComponent(name).isThere }
 
   private func read(_ name: String) throws(UserError) -> Data {
-    do {
-      return try Data(contentsOf: folder.appendingPathComponent(name))
-    } catch {
-      throw UserError(.noInput, "\(path(name)) can't be read")
-    }
+    try Data(contentsOfInput: folder.appendingPathComponent(name), limit: 64 << 20)
   }
 
   private func decode<T: Decodable>(_ type: T.Type, from name: String) throws(UserError) -> T {

@@ -11,15 +11,51 @@ public struct Concept: Sendable {
   /// Files that were passed over, with the reason: "name: reason".
   public let skipped: [String]
 
+  /// What a person may not expect of the pictures, a line each.
+  public let warnings: [String]
+
   /// Reads every picture of a folder.
   ///
   /// - Throws: `UserError(.noInput)` for a missing folder or one without pictures, `.badData` if none can be read.
   public init(folder: URL, resolution: Int, fitting: PictureFitting) throws(UserError) {
     let read = try PictureFolder(folder) { picture in
-      (fitting == .crop ? picture.centerCropped : picture).resized(width: resolution, height: resolution)
+      Square(
+        picture: (fitting == .crop ? picture.centerCropped : picture).resized(width: resolution, height: resolution),
+        width: picture.width, height: picture.height, hasTransparency: picture.hasTransparency)
     }
     files = read.pictures.map(\.url)
-    pictures = read.pictures.map(\.value)
+    pictures = read.pictures.map(\.value.picture)
     skipped = read.skipped.map { "\($0.name): \($0.reason)" }
+    let named = read.pictures.map { (name: $0.url.lastPathComponent, square: $0.value) }
+    let small = named.filter { min($0.square.width, $0.square.height) * 2 <= resolution }
+    let transparent = named.filter(\.square.hasTransparency)
+    warnings =
+      skipped.map { "passed over \($0)" }
+      + (small.isEmpty
+        ? []
+        : [
+          "far smaller than the \(resolution) pixels that are learned, and blown up: "
+            + Self.list(small.map { "\($0.name) (\($0.square.width) x \($0.square.height))" })
+            + "; take larger pictures or a smaller --resolution"
+        ])
+      + (transparent.isEmpty
+        ? []
+        : [
+          "what lies under transparent parts is learned as well: \(Self.list(transparent.map(\.name))); "
+            + "put the pictures on a background first"
+        ])
+  }
+
+  /// A picture brought to a square, and what it was before.
+  private struct Square {
+    let picture: Picture
+    let width: Int
+    let height: Int
+    let hasTransparency: Bool
+  }
+
+  /// The first names, and how many more there are.
+  private static func list(_ names: [String]) -> String {
+    names.prefix(5).joined(separator: ", ") + (names.count > 5 ? " and \(names.count - 5) more" : "")
   }
 }

@@ -33,7 +33,7 @@ public enum PromptTemplates {
   /// Reads a file of templates: one a line, with `{}` or, as the web UIs write it, `[name]` where the word goes. Blank
   /// lines and lines that begin with `#` are left out.
   ///
-  /// - Throws: `.noInput` where the file is missing; `.badData` where a line lacks the placeholder, naming the line, or
+  /// - Throws: `.noInput` where the file is missing; `.badData` where a line lacks the placeholder or wants a caption, naming the line, or
   ///   no line is left.
   public static func read(_ url: URL) throws(UserError) -> [String] {
     guard let data = try? Data(contentsOf: url) else {
@@ -49,6 +49,12 @@ public enum PromptTemplates {
       let template = line.replacingOccurrences(of: "[name]", with: placeholder)
       guard template.contains(placeholder) else {
         throw UserError(.badData, "\(url.path), line \(number + 1): no {} or [name] where the word should go: \(line)")
+      }
+      guard !template.contains("[filewords]") else {
+        throw UserError(
+          .badData,
+          "\(url.path), line \(number + 1): [filewords] stands for a picture's caption, and captions are not read; take it "
+            + "out: \(line)")
       }
       templates.append(template)
     }

@@ -66,6 +66,8 @@ public final class TrainingRun<B: Backend> {
     var warnings: [String] = []
     if let earlier = folder.earlier { warnings += try earlier.check(settings, self.optimizer) }
 
+    try Concept.refuseOverlap(pictures: pictures, output: folder.url)
+
     // A new run is one that can be gone on with from here on, whatever ends it.
     let isFresh = try folder.begin(report.report)
     do {
@@ -85,7 +87,7 @@ public final class TrainingRun<B: Backend> {
       }
       largestRowNorm = Self.divergence * max(initial.vocabularyNorm, initial.rows.rowNorms.max() ?? 0)
       concept = try Concept(folder: pictures, resolution: settings.resolution, fitting: settings.fitting)
-      warnings += concept.skipped.map { "passed over \($0)" }
+      warnings += concept.warnings
       report.report.skippedPictures = concept.skipped
       let state =
         folder.earlier?.checkpoint?.state

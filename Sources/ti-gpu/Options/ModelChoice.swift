@@ -17,7 +17,7 @@ struct ModelOptions: ParsableArguments {
 
   /// The folder of a model that was named so.
   static func folder(_ model: String) throws(UserError) -> ModelFolder {
-    try ModelFolder(model == builtIn ? DemoModel.model : URL(fileURLWithPath: model))
+    try ModelFolder(model == builtIn ? DemoModel.model : URL(fileURLWithPath: model), warn: Console.warn)
   }
 
   /// The model's name as it goes into a picture's settings.

@@ -8,8 +8,8 @@
 // Both are i' = (i step + sign s + offset) / dilation. Where the dilation is 2, the pixels of one parity in i and j
 // have the same whole taps; an item makes pixels of one parity alone, so no product with a zero is made. x is [batch,
 // height, width, inputs], y is [batch, out_height, out_width, outputs], w is in panels (block_cpu.cl) with the sum's
-// index (s kernel + t) inputs + channel. `residual_pixels` neighbouring pixels share a row of the residual: 1 for a
-// residual, out_height out_width for a row a sample, 0 for no residual. Groups: (outputs / block_columns, pixels of a
+// index (s kernel + t) inputs + channel. `residual_pixels` neighbouring pixels share a row of the residual: 1 where
+// each has its own, out_height out_width for a row a sample, 0 for none. Groups: (outputs / block_columns, pixels of a
 // parity / block_rows, dilation²), rounded up; block_columns is whole panels.
 
 __kernel GROUP_OF(1) void convolution(__global storage_t *y, __global const storage_t *x, __global const storage_t *w,

@@ -7,8 +7,8 @@
 // Both are i' = (i step + sign s + offset) / dilation, and both read the one copy of w, [taps, taps, inputs, outputs]:
 // forward along the columns, backward along the sum. Where the dilation is 2, the pixels of one parity in i and j have
 // the same whole taps; a group makes pixels of one parity alone, so no product with a zero is made. Nothing is saved.
-// `residual_pixels` neighbouring pixels share a row of the residual: 1 for a residual, out_height out_width for a row a
-// sample, 0 for no residual. Groups: (columns / TILE_COLUMNS, pixels of a parity / TILE_ROWS, dilation²), rounded up,
+// `residual_pixels` neighbouring pixels share a row of the residual: 1 where each has its own, out_height out_width for
+// a row a sample, 0 for none. Groups: (columns / TILE_COLUMNS, pixels of a parity / TILE_ROWS, dilation²), rounded up,
 // of GROUP_SIZE items.
 
 // Where tap `tap` of a kernel reads for the output coordinate `i`: -1 outside a picture of `length`.

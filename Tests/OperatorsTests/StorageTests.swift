@@ -1,3 +1,5 @@
+import CPUBackend
+import Foundation
 import Operators
 import Tensors
 import TestSupport
@@ -53,5 +55,24 @@ import Testing
       #expect(!$0.name.isEmpty)
       #expect($0.precision == backend.precision)
     }
+  }
+
+  /// Linux's own reading of the processor is the truth for its name.
+  @Test func theCPUIsCalledByWhatComputes() throws {
+    let loops = try CPUBackend(engine: .loops).name
+    let oneDNN = try CPUBackend(engine: .oneDNN).name
+    #expect(!loops.contains("oneDNN") && oneDNN.contains("oneDNN"))
+    let threads = ProcessInfo.processInfo.activeProcessorCount
+    #expect(loops.contains("\(threads) thread"))
+    #if os(Linux) && arch(x86_64)
+      let lines = try String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8).split(separator: "\n")
+      func field(_ name: String) -> String? {
+        lines.first { $0.hasPrefix(name) }?.split(separator: ":").last?.split(separator: " ").joined(separator: " ")
+      }
+      #expect(loops.contains(try #require(field("model name"))), "\(loops)")
+      let flags = try #require(field("flags")).split(separator: " ")
+      #expect(!loops.contains("AVX2") || flags.contains("avx2"))
+      #expect(!loops.contains("AVX-512") || flags.contains("avx512f"))
+    #endif
   }
 }

@@ -124,7 +124,6 @@ struct onednn_product {
   size_t reordered_bytes;
   dnnl_memory_t source, packed, weights, bias, target, scratch;
   bool is_backward;
-  char implementation[64];
 };
 
 static onednn_status fail(onednn_engine *engine, const char *call, dnnl_status_t status) {
@@ -380,7 +379,6 @@ static dnnl_status_t product_prepare(onednn_engine *engine, const onednn_shape *
   if (!status) status = memory_create(engine, *primitive, dnnl_query_scratchpad_md, 0, &product->scratch);
   if (!status) status = dnnl_primitive_create(&product->primitive, *primitive);
   if (status) return status;
-  snprintf(product->implementation, sizeof product->implementation, "%s", implementation_of(*primitive));
   *scratch_bytes = product->reordered_bytes +
                    dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(*primitive, dnnl_query_scratchpad_md, 0));
   return dnnl_success;
@@ -415,8 +413,6 @@ void onednn_product_destroy(onednn_product *product) {
   if (product->reorder) dnnl_primitive_destroy(product->reorder);
   free(product);
 }
-
-const char *onednn_product_implementation(const onednn_product *product) { return product->implementation; }
 
 onednn_status onednn_execute(onednn_product *product, const void *x, const void *packed, const float *bias, void *y,
                              void *scratch) {

@@ -64,9 +64,6 @@ onednn_status onednn_product_create(onednn_engine *engine, const onednn_shape *s
                                     onednn_product **product, size_t *scratch_bytes);
 void onednn_product_destroy(onednn_product *product);
 
-// The name of oneDNN's implementation, for reports.
-const char *onednn_product_implementation(const onednn_product *product);
-
 // y = x W + b. `bias` is read if the shape has one. All pointers are aligned to 64 bytes.
 onednn_status onednn_execute(onednn_product *product, const void *x, const void *packed, const float *bias, void *y,
                              void *scratch);

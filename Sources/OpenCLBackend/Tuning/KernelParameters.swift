@@ -31,12 +31,6 @@ struct KernelDefine: Sendable, Hashable, CustomStringConvertible {
     self.value = String(value)
   }
 
-  /// A define that is only there or not.
-  init(_ name: String) {
-    self.name = name
-    value = "1"
-  }
-
   var description: String { "-D \(name)=\(value)" }
 }
 

@@ -11,7 +11,8 @@ struct TIGPU: ParsableCommand {
       The model stays as it is; what is learned is a file of a few kilobytes that every Stable Diffusion tool loads.
 
         ti-gpu demo
-        ti-gpu train --model ./sd15 --images ./toy --token '<toy>' --initializer toy --output ./run
+        ti-gpu train --model ./sd15 --images ./toy --token '<toy>' \\
+          --initializer toy --output ./run
         ti-gpu generate --model ./sd15 --embedding ./run/learned_embeds.safetensors \\
           --prompt 'a photo of <toy> on a beach' --output beach.png
       """,
@@ -29,7 +30,9 @@ enum Program {
       var command = try TIGPU.parseAsRoot(arguments.words)
       try command.run()
     } catch {
-      if TIGPU.exitCode(for: error) == .success { return print(TIGPU.fullMessage(for: error)) }
+      if TIGPU.exitCode(for: error) == .success, arguments.unknownCommand == nil {
+        return print(TIGPU.fullMessage(for: error))
+      }
       let failure = Failure(error, arguments: arguments)
       if !failure.isSaid { Console.error(failure.message) }
       if arguments.wantsJSON { Console.jsonError(failure) }

@@ -39,6 +39,11 @@ import Testing
     ("unknown device of another program", ["bench", "--device", "cuda"], 64, "opencl"),
     ("a slip in an option", ["generate", "--model", "demo", "--promt", "a", "--output", "OUT/a"], 64, "'--prompt'"),
     ("a slip in a command", ["trian"], 64, "'train'"),
+    ("help for no command", ["help", "generat"], 64, "'generate'"),
+    ("an option's name elsewhere", train + ["--output_dir", "OUT"], 64, "'--output'"),
+    ("an option's name elsewhere, joined", train + ["--max-train-steps=3"], 64, "'--steps'"),
+    ("everything missing", ["train", "--steps", "1"], 64, "--images"),
+    ("a value that is none of a few", train + ["--output", "OUT/a", "--kind", "person"], 64, "'subject'"),
     (
       "a number below its range",
       ["generate", "--model", "demo", "--prompt", "a", "--guidance", "-3", "--output", "OUT/a"],

@@ -45,6 +45,38 @@ import Testing
     }
   }
 
+  /// What stands on standard error as a warning stands in the result as well.
+  @Test func jsonHoldsTheWarnings() throws {
+    try TemporaryFolder.with { folder in
+      let pictures = folder.appendingPathComponent("pictures")
+      try FileManager.default.copyItem(at: DemoConcept.myCat.folder, to: pictures)
+      try Data("striped".utf8).write(to: pictures.appendingPathComponent("caption.txt"))
+      let result = try Program.run(
+        train(1, folder.appendingPathComponent("run"), ["--images", pictures.path, "--json", "--seed", "-1"]))
+      #expect(result.code == 0)
+      let json = try object(result.output)
+      let warnings = try #require(json["warnings"] as? [String])
+      #expect(warnings == ["passed over caption.txt: not a PNG, JPEG or WebP picture"])
+      #expect(result.error.contains("ti-gpu: warning: " + warnings[0] + "\n"))
+      let seed = try #require(json["seed"] as? Int)
+      #expect(result.error.contains("Seed: \(seed)\n"))
+    }
+  }
+
+  /// The check is the library's: nothing is written, and the pictures stay as they are.
+  @Test func resultsDoNotGoAmongThePictures() throws {
+    try TemporaryFolder.with { folder in
+      let pictures = folder.appendingPathComponent("pictures")
+      try FileManager.default.copyItem(at: DemoConcept.myCat.folder, to: pictures)
+      let before = try FileManager.default.subpathsOfDirectory(atPath: folder.path).sorted()
+      for output in [pictures, folder, pictures.appendingPathComponent("run")] {
+        let result = try Program.run(train(1, output, ["--images", pictures.path, "--overwrite"]))
+        #expect(result.code == 64 && result.error.contains("name another"), "\(result.error)")
+      }
+      #expect(try FileManager.default.subpathsOfDirectory(atPath: folder.path).sorted() == before)
+    }
+  }
+
   /// A finished run, then more steps: the folder knows model, pictures, device and options.
   @Test func theFolderAloneIsEnoughToGoOn() throws {
     try TemporaryFolder.with { folder in

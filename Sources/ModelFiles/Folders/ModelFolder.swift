@@ -19,10 +19,12 @@ public struct ModelFolder: Sendable {
     guard stat(url.path, &information) == 0 else {
       let code = errno
       guard code == ENOENT || code == ENOTDIR || code == ELOOP else { throw unreadable(url, code) }
-      throw missing(url, "no such folder; name a model folder in diffusers' layout")
+      throw missing(url, "no such folder; name a model folder in diffusers' layout (nothing is fetched by name)")
     }
     guard information.st_mode & S_IFMT == S_IFDIR else {
-      throw UserError(.noInput, "\(url.path): a file; name a model folder in diffusers' layout")
+      let single =
+        Self.isCheckpoint(url.path) ? "a checkpoint in one file, which is not read; convert it to" : "a file; name"
+      throw UserError(.noInput, "\(url.path): \(single) a model folder in diffusers' layout")
     }
     if let snapshot = try CachedRepository(url)?.snapshot {
       self.url = snapshot.url
@@ -42,14 +44,19 @@ public struct ModelFolder: Sendable {
     func holdsModel(_ url: URL) -> Bool { url.appendingPathComponent("model_index.json").isThere }
     if holdsModel(url.deletingLastPathComponent()) { return "name the folder above, of the whole model" }
     let names = ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted()
-    if let inner = names.first(where: { holdsModel(url.appendingPathComponent($0)) }) {
-      return "its folder '\(inner)' has one: name that"
+    if let inner = names.first(where: {
+      holdsModel(url.appendingPathComponent($0)) || url.appendingPathComponent("\($0)/snapshots").isThere
+    }) {
+      return "its folder '\(inner)' is a model's: name that"
     }
-    if let single = names.first(where: { $0.hasSuffix(".safetensors") || $0.hasSuffix(".ckpt") }) {
+    if let single = names.first(where: isCheckpoint) {
       return "'\(single)' as one file is not read: convert it to a model folder in diffusers' layout"
     }
     return "name a model folder in diffusers' layout"
   }
+
+  /// Whether a name is that of a whole model in one file.
+  private static func isCheckpoint(_ name: String) -> Bool { name.hasSuffix(".safetensors") || name.hasSuffix(".ckpt") }
 
   private struct Index: Decodable {
     let className: String?

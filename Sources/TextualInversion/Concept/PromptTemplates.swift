@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 import Tensors
 
 /// What is taught, and so which sentences the word is taught in.
@@ -36,9 +37,7 @@ public enum PromptTemplates {
   /// - Throws: `.noInput` where the file is missing; `.badData` where a line lacks the placeholder or wants a caption, naming the line, or
   ///   no line is left.
   public static func read(_ url: URL) throws(UserError) -> [String] {
-    guard let data = try? Data(contentsOf: url) else {
-      throw UserError(.noInput, "the template file \(url.path) can't be read")
-    }
+    let data = try Data(contentsOfInput: url, limit: 1 << 20)
     guard let text = String(data: data, encoding: .utf8) else {
       throw UserError(.badData, "the template file \(url.path) is not UTF-8 text")
     }

@@ -17,7 +17,7 @@ struct Demo: ParsableCommand {
 
   @OptionGroup var device: DeviceOptions
 
-  @Option(help: "The example to learn: \(DemoConcept.names).")
+  @Option(help: "The example to learn.")
   var concept = DemoConcept.myCat
   @Option(help: ArgumentHelp("Where the results go.", valueName: "folder"))
   var output: PathArgument = "demo-output"

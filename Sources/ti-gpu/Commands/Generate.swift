@@ -15,7 +15,8 @@ struct Generate: ParsableCommand {
     abstract: "Makes pictures from a prompt, with learned words in it.",
     discussion: """
         ti-gpu generate --model demo --embedding run/learned_embeds.safetensors \\
-          --prompt 'a photo of <my-cat> on a green background' --count 4 --output pictures
+          --prompt 'a photo of <my-cat> on a green background' \\
+          --count 4 --output pictures
       """)
 
   @OptionGroup var model: ModelOptions
@@ -27,7 +28,7 @@ struct Generate: ParsableCommand {
   var negativePrompt = ""
   @Option(help: ArgumentHelp("A learned word's file; may be given several times.", valueName: "file"))
   var embedding: [PathArgument] = []
-  @Option(help: "How noise is taken away: \(SamplerKind.allCases.map(\.rawValue).joined(separator: ", ")).")
+  @Option(help: "How noise is taken away.")
   var sampler = SamplerKind.ddim
   @Option(help: "Steps from noise to picture.")
   var steps = 30

@@ -15,7 +15,8 @@ struct Train: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Learns a word from pictures.",
     discussion: """
-        ti-gpu train --model ./sd15 --images ./toy --token '<toy>' --initializer toy --kind object --output ./run
+        ti-gpu train --model ./sd15 --images ./toy --token '<toy>' \\
+          --initializer toy --kind object --output ./run
 
       Ctrl-C saves and stops; --resume ./run goes on as if never stopped.
       With --replay, every draw comes from a trace and each step is held against it.
@@ -61,9 +62,14 @@ struct Train: ParsableCommand {
         "--output: a run goes on in its own folder; leave the option out, or copy the folder and resume the copy")
       return
     }
-    try require(output != nil, "--output is missing: a folder for the results")
-    try require(model != nil, "--model is missing: a model folder, or 'demo'")
-    try require(replay != nil || images != nil, "--images is missing: a folder of pictures")
+    let missing = [
+      ("--model (a model folder, or 'demo')", model != nil),
+      ("--images (a folder of pictures)", images != nil || replay != nil),
+      ("--token (the word to teach, such as '<toy>')", training.token != nil),
+      ("--initializer (a word to start from, such as 'toy')", training.initializer != nil || replay != nil),
+      ("--output (a folder for the results)", output != nil),
+    ].filter { !$0.1 }.map(\.0)
+    try require(missing.isEmpty, "missing: \(missing.joined(separator: ", "))")
   }
 
   private static func isSameFolder(_ a: PathArgument, _ b: PathArgument) -> Bool {

@@ -31,10 +31,11 @@ struct Failure: Encodable {
       self.init(
         kind: "failure", exitCode: error.rawValue, message: "what is wrong stands on standard error", isSaid: true)
     default:
-      let code = TIGPU.exitCode(for: error).rawValue
+      let unknown = arguments.unknownCommand ?? arguments.unknownOption
+      let code = unknown == nil ? TIGPU.exitCode(for: error).rawValue : UserError.Kind.usage.rawValue
       self.init(
         kind: code == UserError.Kind.usage.rawValue ? UserError.Kind.usage.word : "failure", exitCode: code,
-        message: arguments.unknownWord ?? Self.usageMessage(error))
+        message: unknown ?? Self.usageMessage(error))
     }
   }
 
@@ -47,13 +48,13 @@ struct Failure: Encodable {
 
   /// The parser's message on one line; where a value is wrong, with what its option is for.
   private static func usageMessage(_ error: any Error) -> String {
-    let message = TIGPU.message(for: error).replacingOccurrences(of: "\n  - ", with: " ")
-    let line = message.split(separator: "\n").first.map(String.init) ?? "\(error)"
+    let line = TIGPU.message(for: error).split(separator: "\n").joined(separator: " ")
     if line.hasPrefix("The value '' is invalid for") {
       return line + ": it is empty; was a variable of the shell not set?"
     }
     let lines = TIGPU.fullMessage(for: error).split(separator: "\n")
-    guard line.hasPrefix("The value "), let help = lines.first(where: { $0.hasPrefix("Help:  ") }),
+    guard line.hasPrefix("The value "), !line.contains(". Please provide"),
+      let help = lines.first(where: { $0.hasPrefix("Help:  ") }),
       let start = help.dropFirst(7).firstRange(of: "  ")
     else { return line }
     return "\(line): \(help[start.upperBound...])"

@@ -29,9 +29,12 @@ final class ProgressLine {
       "step \(done)/\(total)  \(details)  \(Self.duration(perStep))/step  "
       + (isLast ? "took \(Self.duration(elapsed))" : "\(Self.duration(left)) left")
     if Console.isTerminal {
-      let padding = String(repeating: " ", count: max(0, lastWidth - line.count))
-      Console.write("\r" + line + padding + (isLast ? "\n" : ""))
-      lastWidth = line.count
+      // A line that reaches the last column would be continued on the next one, and never be drawn over.
+      let limit = Console.columns - 1
+      let drawn = line.prefix(columns: limit)
+      let padding = String(repeating: " ", count: max(0, min(lastWidth, limit) - drawn.columns))
+      Console.write("\r" + drawn + padding + (isLast ? "\n" : ""))
+      lastWidth = drawn.columns
     } else {
       Console.note(line)
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 
 /// The program's arguments as they are handed to the parser.
 struct CommandLineArguments {
@@ -25,28 +26,53 @@ struct CommandLineArguments {
   /// Whether the result is wanted as JSON, and so an error, too: known even where the arguments can't be parsed.
   var wantsJSON: Bool { options.contains("--json") }
 
-  /// A message about the first word that is no command or no option of its command, with the nearest that is; nil where
-  /// there is none. The parser would rather say which required option is missing, misspelled as it may be.
-  var unknownWord: String? {
-    guard let name = words.first else { return nil }
-    let commands = TIGPU.configuration.subcommands
-    guard let command = commands.first(where: { $0._commandName == name }) else {
-      let names = commands.map { $0._commandName }
-      if name.hasPrefix("-") || name == "help" { return nil }
-      let nearest = name.nearest(of: names)
-      return "there is no command '\(name)'; "
-        + (nearest.map { "did you mean '\($0)'?" } ?? "there are \(names.joined(separator: ", "))")
-    }
+  /// A message about a command that is none, with the nearest that is one; nil where the command is known.
+  var unknownCommand: String? {
+    guard let name = words.first(where: { $0 != "help" }), !name.hasPrefix("-") else { return nil }
+    let names = TIGPU.configuration.subcommands.map { $0._commandName }
+    if names.contains(name) { return nil }
+    let nearest = name.nearest(of: names)
+    return "there is no command '\(name)'; "
+      + (nearest.map { "did you mean '\($0)'?" } ?? "there are \(names.joined(separator: ", "))")
+  }
+
+  /// A message about the first word that is no option of its command, with the one that is meant; nil where there is none.
+  /// The parser would rather say which required option is missing, misspelled as it may be.
+  var unknownOption: String? {
+    guard let name = words.first,
+      let command = TIGPU.configuration.subcommands.first(where: { $0._commandName == name })
+    else { return nil }
     let known = Self.optionNames(of: command)
     for word in options where word.hasPrefix("--") {
       let option = String(word.prefix { $0 != "=" })
       guard !known.contains(option) else { continue }
-      let nearest = option.nearest(of: known)
-      return "there is no option '\(option)' of '\(name)'; "
-        + (nearest.map { "did you mean '\($0)'?" } ?? "'ti-gpu help \(name)' shows them")
+      let hint: String
+      if let meant = Self.elsewhere[option.replacingOccurrences(of: "-", with: "_")], known.contains(meant) {
+        hint = "here it is '\(meant)'"
+      } else if let nearest = option.nearest(of: known) {
+        hint = "did you mean '\(nearest)'?"
+      } else {
+        hint = "'ti-gpu help \(name)' shows them"
+      }
+      return "there is no option '\(option)' of '\(name)'; \(hint)"
     }
     return nil
   }
+
+  /// What diffusers' and kohya's scripts and the web UIs call our options, where a slip of the hand would not explain it.
+  private static let elsewhere = [
+    "pretrained_model_name_or_path": "--model", "ckpt": "--model", "train_data_dir": "--images",
+    "instance_data_dir": "--images", "data_root": "--images", "placeholder_token": "--token", "token_string": "--token",
+    "initializer_token": "--initializer", "init_word": "--initializer", "num_vectors": "--vectors",
+    "num_vectors_per_token": "--vectors", "learnable_property": "--kind", "max_train_steps": "--steps",
+    "num_inference_steps": "--steps", "train_batch_size": "--batch-size", "num_images": "--count",
+    "num_images_per_prompt": "--count", "gradient_accumulation_steps": "--accumulate", "lr": "--learning-rate",
+    "lr_scheduler": "--schedule", "lr_warmup_steps": "--warmup", "output_dir": "--output", "outdir": "--output",
+    "resume_from_checkpoint": "--resume", "mixed_precision": "--precision", "checkpointing_steps": "--checkpoint-every",
+    "save_steps": "--checkpoint-every", "save_every_n_steps": "--checkpoint-every", "center_crop": "--fit",
+    "flip_aug": "--flip", "guidance_scale": "--guidance", "cfg_scale": "--guidance", "scheduler": "--sampler",
+    "W": "--width", "H": "--height",
+  ].reduce(into: [:]) { $0["__" + $1.key] = $1.value }
 
   /// The names of a command's options, as its help lists them: `  --fit <fit>  ...`, `  --flip/--no-flip  ...`.
   private static func optionNames(of command: any ParsableCommand.Type) -> [String] {

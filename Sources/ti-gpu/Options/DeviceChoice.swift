@@ -61,10 +61,10 @@ struct DeviceOptions: ParsableArguments {
   @Option(help: "Where to compute: auto, cpu, opencl, or opencl:P.D as 'ti-gpu devices' numbers them.")
   var device = DeviceChoice.auto
 
-  @Option(help: "How activations and weights are stored: auto, f32, f16 or bf16.")
+  @Option(help: "How activations and weights are stored; auto is f16 on a GPU and f32 on a CPU.")
   var precision = PrecisionChoice.auto
 
-  @Option(help: "Which form of the OpenCL kernels runs: auto, gpu or cpu.")
+  @Option(help: "Which form of the OpenCL kernels runs.")
   var kernelForm = KernelForm.auto
 
   /// Takes the device that an earlier run named, unless another was named now.

@@ -22,5 +22,5 @@ struct Seed: ExpressibleByArgument, ExpressibleByIntegerLiteral, CustomStringCon
 
   var description: String { number.map(String.init) ?? "-1" }
 
-  static let help = "a whole number from 0; -1 takes any and says which"
+  static let help = "a whole number from 0, below 2^64; -1 takes any and says which"
 }

@@ -12,7 +12,7 @@ struct TrainingOptions: ParsableArguments {
   var initializer: String?
   @Option(help: "How many vectors the word has (1).")
   var vectors: Int?
-  @Option(help: "What is learned: object, style or subject (object).")
+  @Option(help: "What is learned (object); a subject is a person or an animal.")
   var kind: ConceptKind?
   @Option(help: ArgumentHelp("Prompts to learn from, a line each with {} for the word.", valueName: "file"))
   var templates: PathArgument?
@@ -24,13 +24,13 @@ struct TrainingOptions: ParsableArguments {
   var accumulate: Int?
   @Option(help: "AdamW's learning rate (5e-3).")
   var learningRate: Float?
-  @Option(help: "How the rate moves: constant, linear or cosine (constant).")
+  @Option(help: "How the rate moves (constant).")
   var schedule: LearningRateSchedule?
   @Option(help: "Steps over which the rate rises to its full height (0).")
   var warmup: Int?
   @Option(help: "The pictures' side in pixels (the model's own).")
   var resolution: Int?
-  @Option(help: "How pictures become squares: crop their middle, or squash (crop).")
+  @Option(help: "How pictures become squares: by their middle, or squashed (crop).")
   var fit: PictureFitting?
   @Flag(inversion: .prefixedNo, help: "Mirror half the pictures (no).")
   var flip: Bool?

@@ -1,0 +1,89 @@
+import Foundation
+import TestSupport
+import Tensors
+import Testing
+
+@testable import ModelFiles
+
+/// Files that `torch.save` wrote, and pickles that want to run something: Tools/reference/torch_files.py.
+@Suite struct TorchFileTests {
+  private func open(_ name: String) throws -> TorchFile { try TorchFile(Fixtures.url("torch/\(name)")) }
+
+  /// A tensor is, bit for bit, what PyTorch says it is in 32-bit floats.
+  private func expectTensor(
+    _ value: PickleValue?, of file: TorchFile, _ name: String, sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    guard case .tensor(let tensor)? = value else {
+      Issue.record("\(name) is no tensor: \(String(describing: value))", sourceLocation: sourceLocation)
+      return
+    }
+    let expected = try SafetensorsFile(Fixtures.url("torch/expected.safetensors")).tensor(name)
+    let actual = try file.tensor(tensor)
+    #expect(actual.shape == expected.shape, "\(name)", sourceLocation: sourceLocation)
+    #expect(actual.values == expected.values, "\(name)", sourceLocation: sourceLocation)
+  }
+
+  @Test(arguments: ["state.pt", "state-legacy.pt"]) func stateIsReadBitForBit(_ name: String) throws {
+    let file = try open(name)
+    for key in ["f32", "f16", "bf16", "f64", "transposed", "slice", "scalar", "empty", "cube"] {
+      try expectTensor(file.value[key], of: file, "state/\(key)")
+    }
+  }
+
+  @Test func embeddingsAreRead() throws {
+    let webUI = try open("webui.pt")
+    try expectTensor(webUI.value["string_to_param"]?["*"], of: webUI, "webui/*")
+    guard case .text("toy")? = webUI.value["name"], case .integer(500)? = webUI.value["step"] else {
+      Issue.record("name and step are not read")
+      return
+    }
+    let first = try open("first.pt")
+    try expectTensor(first.value["string_to_param"]?["*"], of: first, "first/*")
+    let diffusers = try open("learned_embeds.bin")
+    try expectTensor(diffusers.value["<toy>"], of: diffusers, "learned_embeds/<toy>")
+  }
+
+  @Test(arguments: [
+    ("hostile-system.pt", "posix.system"), ("hostile-eval.pt", "eval"), ("hostile-stack-global.pt", "posix.system"),
+    ("hostile-getattr.pt", "getattr"), ("bomb-nested.pt", "too deep"), ("bomb-shared.pt", "too deep"),
+    ("bomb-doubling.pt", "too large"), ("bomb-cycle.pt", "too deep"), ("bomb-size.pt", "too early"),
+  ])
+  func whatIsNoDataIsRefused(_ name: String, _ mentions: String) throws {
+    let error = try #require(userError { _ = try open(name) })
+    #expect(error.kind == .badData)
+    #expect("\(error)".contains(mentions), "\(error)")
+  }
+
+  /// Every cut is refused, or the tensors of what is left; none traps.
+  @Test(arguments: ["state.pt", "state-legacy.pt", "webui.pt"]) func cutFilesAreRefused(_ name: String) throws {
+    let data = try Data(contentsOf: Fixtures.url("torch/\(name)"))
+    try TemporaryFolder.with { folder in
+      let url = folder.appendingPathComponent(name)
+      for length in stride(from: 0, to: data.count, by: 7) {
+        try data.prefix(length).write(to: url)
+        let error = try #require(userError { _ = try TorchFile(url) })
+        #expect(error.kind == .badData)
+      }
+    }
+  }
+
+  /// Every byte changed in turn: read or refused, and never a trap.
+  @Test(arguments: ["webui.pt", "state-legacy.pt"]) func changedBytesDoNotTrap(_ name: String) throws {
+    let data = try Data(contentsOf: Fixtures.url("torch/\(name)"))
+    let draws = Philox(seed: 17, stream: 4)
+    try TemporaryFolder.with { folder in
+      let url = folder.appendingPathComponent(name)
+      for index in data.indices {
+        var changed = data
+        changed[index] = UInt8(draws.integer(below: 256, at: index))
+        try changed.write(to: url)
+        do throws(UserError) {
+          let file = try TorchFile(url)
+          file.value.forEachTensor { tensor in _ = try? file.tensor(tensor) }
+        } catch {
+          #expect(error.kind == .badData)
+        }
+      }
+    }
+  }
+}

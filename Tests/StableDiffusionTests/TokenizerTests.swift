@@ -14,7 +14,19 @@ import Testing
       let text: String
       let ids: [Int32]
     }
+    /// A text with words of several rows.
+    struct Rows: Decodable {
+      let text: String
+      let ids: [Int32]
+    }
     let cases: [Case]
+    let words: [String: Int]
+    let rows: [Rows]
+
+    static func read() throws -> Reference {
+      let file = TokenizerTests.tests.appendingPathComponent("Fixtures/tokenizer.json")
+      return try JSONDecoder().decode(Reference.self, from: Data(contentsOf: file))
+    }
   }
 
   static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
@@ -40,9 +52,7 @@ import Testing
 
   @Test(arguments: ["demo", "clip", "clip2"])
   func textsBecomeTheNumbersThatTransformersGives(_ name: String) throws {
-    let file = TokenizerTests.tests.appendingPathComponent("Fixtures/tokenizer.json")
-    let reference = try JSONDecoder().decode(Reference.self, from: Data(contentsOf: file))
-    let cases = reference.cases.filter { $0.tokenizer == name }
+    let cases = try Reference.read().cases.filter { $0.tokenizer == name }
     #expect(cases.count > 30)
     let folder = try Scratch()
     let tokenizer =
@@ -53,7 +63,7 @@ import Testing
       }
     var extended: [[String]: CLIPTokenizer] = [:]
     for example in cases {
-      let tokenizer = try extended[example.added] ?? tokenizer.adding(example.added, shadowing: true)
+      let tokenizer = try extended[example.added] ?? example.added.reduce(tokenizer) { try $0.adding($1, shadowing: true) }
       extended[example.added] = tokenizer
       let ids = tokenizer.encode(example.text).ids
       #expect(ids == example.ids, "\(name): \(example.text.debugDescription)")
@@ -92,18 +102,53 @@ import Testing
 
   @Test func addedWordsAreNumberedInOrderAndRefusedTwice() throws {
     let demo = try CLIPTokenizer(folder: TokenizerTests.demoFolder)
-    let tokenizer = try demo.adding(["<toy>", "<toy>_1"])
+    let tokenizer = try demo.adding("<toy>", vectors: 2)
     #expect(tokenizer.vocabularySize == demo.vocabularySize + 2)
-    #expect(tokenizer.tokens("<toy>_1<toy>") == [Int32(demo.vocabularySize + 1), Int32(demo.vocabularySize)])
-    for word in ["<toy>", "<TOY>", "cat", "a", "<|endoftext|>", "", "  "] {
-      let error = #expect(throws: UserError.self) { try tokenizer.adding([word]) }
+    for word in ["<toy>", "<TOY>", "<toy>_1", "cat", "a", "<|endoftext|>", "", "  "] {
+      let error = #expect(throws: UserError.self) { try tokenizer.adding(word) }
       #expect(error?.kind == .badData, "\(word)")
       #expect(error?.message.contains("\n") == false)
     }
-    #expect(throws: UserError.self) { try demo.adding(["<x>", "<x>"]) }
+    // A row's name may be taken, too; and one that is there would be read as a row of the new word.
+    let taken = try demo.adding("<x>_1")
+    #expect(throws: UserError.self) { try taken.adding("<x>", vectors: 2) }
+    #expect(throws: UserError.self) { try taken.adding("<x>") }
+    for vectors in [0, -1, Int.max] { #expect(throws: UserError.self) { try demo.adding("<x>", vectors: vectors) } }
+    // What stands on its own gives no name to suggest.
+    let suggestion = #expect(throws: UserError.self) { try demo.adding("!") }
+    #expect(suggestion?.message.contains("such as") == false)
     // A word the vocabulary spells as one piece can be taken over, but only on purpose.
-    #expect(try demo.adding(["cat"], shadowing: true).tokens("a cat") == [320, Int32(demo.vocabularySize)])
-    #expect(throws: UserError.self) { try demo.adding(["a"], shadowing: true) }
+    #expect(try demo.adding("cat", shadowing: true).tokens("a cat") == [320, Int32(demo.vocabularySize)])
+    #expect(throws: UserError.self) { try demo.adding("a", shadowing: true) }
+  }
+
+  /// As diffusers writes them out, whether the words were added now or are in the model's own tokenizer.
+  @Test(arguments: [false, true]) func aWordOfSeveralRowsIsAllOfThem(inFolder: Bool) throws {
+    let reference = try Reference.read()
+    let demo = try CLIPTokenizer(folder: TokenizerTests.demoFolder)
+    // In the order in which the reference numbers them.
+    let words = ["<old>", "<new>", "sks"].map { ($0, reference.words[$0] ?? 0) }
+    let tokenizer: CLIPTokenizer
+    let folder = try Scratch()
+    if inFolder {
+      for name in ["vocab.json", "merges.txt"] {
+        try FileManager.default.copyItem(
+          at: TokenizerTests.demoFolder.appendingPathComponent(name), to: folder.url.appendingPathComponent(name))
+      }
+      let names = words.flatMap { CLIPTokenizer.names(of: $0.0, vectors: $0.1) }
+      let added = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, demo.vocabularySize + $0) })
+      try JSONEncoder().encode(added).write(to: folder.url.appendingPathComponent("added_tokens.json"))
+      tokenizer = try CLIPTokenizer(folder: folder.url)
+    } else {
+      tokenizer = try words.reduce(demo) { try $0.adding($1.0, vectors: $1.1) }
+    }
+    #expect(reference.rows.count > 10)
+    for example in reference.rows {
+      #expect(tokenizer.encode(example.text).ids == example.ids, "\(example.text.debugDescription)")
+    }
+    // Written out beside the bare word, rows are only themselves.
+    let first = Int32(demo.vocabularySize)
+    #expect(tokenizer.tokens("<old>_1 <old>") == [first + 1, first, first + 1, first + 2])
   }
 
   @Test func whatIsCutIsNamed() throws {

@@ -4,6 +4,10 @@
 
 Each case names its tokenizer (`demo`, the built-in model's; `clip`, CLIP's whole vocabulary, made from Tests/Fixtures/clip/merges.txt;
 `clip2`, the same with Stable Diffusion 2's padding), the words added to it, a text and the 77 numbers it becomes.
+
+`rows` has the same for words of several rows, `{word: rows}`, whose prompts diffusers' loader of such words writes out first
+(`TextualInversionLoaderMixin.maybe_convert_prompt`). That knows a word in lower case only, so texts go to it in lower case; and it
+replaces text, so that `<old>_1` beside `<old>` becomes another word: no text here has both.
 """
 
 import json
@@ -12,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import transformers
+from diffusers.loaders import TextualInversionLoaderMixin
 from transformers import CLIPTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +65,13 @@ MORE_WITH_ADDED = [
 ]
 
 
+ROWS = {"<old>": 3, "<new>": 1, "sks": 2}
+WITH_ROWS = [
+    "<old>", "a photo of <old> on a table", "<old> and <old>, it's <old>!", "a<old>s", "<old><old>", "only <old>_1 here", "<old>_2", "<old>_3",
+    "<new> with sks", "<OLD> in A Photo of SKS", "<Old>_1", "<new>_1 beside <new>", "photo " * 73 + "<old> cat", "photo " * 70 + "sks <old>", "<old> " * 40,
+]
+
+
 def clip(folder: Path, padding: str) -> CLIPTokenizer:
     """CLIP's whole tokenizer, as the files of Stable Diffusion's models hold it."""
     lines = MERGES.read_text(encoding="utf-8").splitlines()[1:]
@@ -90,7 +102,14 @@ def main() -> None:
                 for text in texts:
                     ids = tokenizer(text, padding="max_length", truncation=True, max_length=77)["input_ids"]
                     cases.append({"tokenizer": name, "added": added, "text": text, "ids": ids})
-    document = {"made_by": "Tools/reference/tokenizer.py", "transformers": transformers.__version__, "cases": cases}
+    tokenizer, rows = makers["demo"](), []
+    for word, count in ROWS.items():
+        tokenizer.add_tokens([word, *(f"{word}_{k}" for k in range(1, count))])
+    for text in WITH_ROWS:
+        written = TextualInversionLoaderMixin().maybe_convert_prompt(text.lower(), tokenizer)
+        ids = tokenizer(written, padding="max_length", truncation=True, max_length=77)["input_ids"]
+        rows.append({"text": text, "ids": ids})
+    document = {"made_by": "Tools/reference/tokenizer.py", "transformers": transformers.__version__, "cases": cases, "words": ROWS, "rows": rows}
     output.write_text(json.dumps(document, separators=(",", ":")) + "\n")
 
 

@@ -46,11 +46,15 @@ extension CLIPTokenizer {
       source: source)
     var rawWords = WordFinder()
     var addedWords = WordFinder()
+    let addedIds = Dictionary(model.added.map { ($0.text, $0.id) }, uniquingKeysWith: { first, _ in first })
     for word in model.added {
+      // A word that somebody taught the model before, of several rows: diffusers takes as one what is named as one.
+      var ids = [word.id]
+      while let id = addedIds["\(word.text)_\(ids.count)"] { ids.append(id) }
       if word.isNormalized {
-        addedWords.insert(TextCleaning.normalized(word.text), id: word.id)
+        addedWords.insert(TextCleaning.normalized(word.text), ids: ids)
       } else {
-        rawWords.insert(word.text, id: word.id)
+        rawWords.insert(word.text, ids: ids)
       }
     }
     // Special tokens are found whole in the text; Stable Diffusion 2's padding, `!`, is one of them.
@@ -58,9 +62,9 @@ extension CLIPTokenizer {
       (special.start, "start"), (special.end, "end"), (special.padding, "padding"), (special.unknown, "unknown"),
     ] where !model.added.contains(where: { $0.text == token.text }) {
       if token.isNormalized {
-        addedWords.insert(TextCleaning.normalized(token.text), id: try id(token.text, role))
+        addedWords.insert(TextCleaning.normalized(token.text), ids: [try id(token.text, role)])
       } else {
-        rawWords.insert(token.text, id: try id(token.text, role))
+        rawWords.insert(token.text, ids: [try id(token.text, role)])
       }
     }
     self.init(

@@ -6,6 +6,9 @@ import Tensors
 /// split it into words, write each word as bytes and merge the bytes by CLIP's table of pairs. Added words, such as the
 /// one a training run teaches, are found anywhere in the text, with or without spaces round them, whatever their case,
 /// the longest first.
+///
+/// A word may have several rows, each a token of its own: `<toy>`, `<toy>_1`, `<toy>_2`, ... as diffusers names them. The
+/// bare word then stands for all of them in order, `<toy>_1` for that one alone.
 public struct CLIPTokenizer: Sendable {
   /// A text as the text encoder takes it.
   public struct Encoded: Sendable, Equatable {
@@ -46,29 +49,43 @@ public struct CLIPTokenizer: Sendable {
     self.vocabularySize = vocabularySize
   }
 
-  /// The same tokenizer with more whole words; they get the numbers `vocabularySize`, `vocabularySize + 1`, ... in
-  /// order.
+  /// The same tokenizer with one more word, whose rows get the numbers `vocabularySize`, `vocabularySize + 1`, ... in order.
   ///
-  /// - Parameter shadowing: whether a word may be one that the vocabulary spells as one piece, whose meaning the new
-  ///   row then takes away from every prompt. Embedding files may be named so; a word to be taught had better not.
-  /// - Throws: `.badData` where a word is blank or exists already.
-  public func adding(_ words: [String], shadowing: Bool = false) throws(UserError) -> CLIPTokenizer {
-    var result = self
-    for word in words {
-      let cleaned = TextCleaning.normalized(word)
-      guard !word.unicodeScalars.allSatisfy(\.properties.isWhitespace) else {
-        throw UserError(.badData, "the token '\(word)' is blank: give it letters, such as <toy>")
-      }
-      let exists = result.contains(word) || result.contains(cleaned)
-      guard !exists, shadowing || pieces.id(of: cleaned + BytePairEncoding.endOfWord) == nil else {
-        let name = cleaned.filter { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
-        throw UserError(
-          .badData, "the token '\(word)' already exists in the tokenizer: choose another, such as <my-\(name)>")
-      }
-      result.addedWords.insert(cleaned, id: Int32(result.vocabularySize))
-      result.vocabularySize += 1
+  /// - Parameters:
+  ///   - vectors: how many rows the word has.
+  ///   - shadowing: whether the word may be one that the vocabulary spells as one piece, whose meaning the new row then
+  ///     takes away from every prompt. Embedding files may be named so; a word to be taught had better not.
+  /// - Throws: `.badData` where the word is blank, or where it or the name of one of its rows exists already.
+  public func adding(_ word: String, vectors: Int = 1, shadowing: Bool = false) throws(UserError) -> CLIPTokenizer {
+    guard !word.unicodeScalars.allSatisfy(\.properties.isWhitespace) else {
+      throw UserError(.badData, "the token '\(word)' is blank: give it letters, such as <toy>")
     }
+    guard (1...Int(Int16.max)).contains(vectors) else {
+      throw UserError(.usage, "\(vectors) vectors: the word '\(word)' needs at least 1, and as many as fit a prompt")
+    }
+    let names = CLIPTokenizer.names(of: word, vectors: vectors)
+    // `word_1` that is there already would be read as a row of this word.
+    for name in names + (vectors == 1 ? ["\(word)_1"] : []) where exists(name, shadowing: shadowing) {
+      let stem = TextCleaning.normalized(word).filter { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
+      let other = "<my-\(stem)>"
+      let suggestion = stem.isEmpty || exists(other, shadowing: false) ? "" : ", such as \(other)"
+      throw UserError(.badData, "the token '\(name)' already exists in the tokenizer: choose another\(suggestion)")
+    }
+    var result = self
+    let ids = (0..<vectors).map { Int32(vocabularySize + $0) }
+    for (name, id) in zip(names, ids) { result.addedWords.insert(TextCleaning.normalized(name), ids: [id]) }
+    result.addedWords.insert(TextCleaning.normalized(word), ids: ids)
+    result.vocabularySize += vectors
     return result
+  }
+
+  /// What diffusers names the rows of a word.
+  static func names(of word: String, vectors: Int) -> [String] { [word] + (1..<max(vectors, 1)).map { "\(word)_\($0)" } }
+
+  private func exists(_ word: String, shadowing: Bool) -> Bool {
+    let cleaned = TextCleaning.normalized(word)
+    return contains(word) || contains(cleaned)
+      || !shadowing && pieces.id(of: cleaned + BytePairEncoding.endOfWord) != nil
   }
 
   /// Whether a word is a token as it stands: an added word, a special token or a piece of the vocabulary.
@@ -113,14 +130,14 @@ public struct CLIPTokenizer: Sendable {
     var space = false
     for part in rawWords.split(Array(text.unicodeScalars)) {
       switch part {
-      case .word(let text, let id):
-        words.append(Word(text: text, followsSpace: space, ids: [id]))
+      case .word(let text, let ids):
+        words.append(Word(text: text, followsSpace: space, ids: ids))
         space = false
       case .text(let scalars):
         for part in addedWords.split(Array(TextCleaning.normalized(String(scalars)).unicodeScalars)) {
           switch part {
-          case .word(let text, let id):
-            words.append(Word(text: text, followsSpace: space, ids: [id]))
+          case .word(let text, let ids):
+            words.append(Word(text: text, followsSpace: space, ids: ids))
             space = false
           case .text(let scalars):
             for piece in TextCleaning.words(scalars) {

@@ -2,24 +2,25 @@
 struct WordFinder: Sendable {
   enum Part: Equatable {
     case text(ArraySlice<Unicode.Scalar>)
-    case word(String, Int32)
+    /// A word that was found, and the numbers it stands for.
+    case word(String, [Int32])
   }
 
   private struct Word: Sendable {
     let scalars: [Unicode.Scalar]
-    let id: Int32
+    let ids: [Int32]
   }
 
   /// The words by their first letter, longest first, so that `<toy>_1` is not cut into `<toy>` and `_1`.
   private var wordsByFirst: [Unicode.Scalar: [Word]] = [:]
 
-  mutating func insert(_ word: String, id: Int32) {
+  mutating func insert(_ word: String, ids: [Int32]) {
     let scalars = Array(word.unicodeScalars)
     guard let first = scalars.first else { return }
     var words = wordsByFirst[first, default: []]
     words.removeAll { $0.scalars == scalars }
     let place = words.firstIndex { $0.scalars.count < scalars.count } ?? words.count
-    words.insert(Word(scalars: scalars, id: id), at: place)
+    words.insert(Word(scalars: scalars, ids: ids), at: place)
     wordsByFirst[first] = words
   }
 
@@ -39,7 +40,7 @@ struct WordFinder: Sendable {
         continue
       }
       if start < position { parts.append(.text(scalars[start..<position])) }
-      parts.append(.word(String(word.scalars), word.id))
+      parts.append(.word(String(word.scalars), word.ids))
       position += word.scalars.count
       start = position
     }

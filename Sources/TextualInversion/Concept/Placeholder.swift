@@ -1,18 +1,21 @@
 import Tensors
 
-/// The word that is taught: one token a vector, `<toy>` and, where there are more, `<toy>_1`, `<toy>_2`, ..., as diffusers names them.
+/// The word that is taught. It stands for all its rows; the tokenizer numbers them.
 public struct Placeholder: Sendable, Hashable, Codable {
   /// What stands in prompts and names the embedding in its file.
   public let word: String
   /// How many rows the word has.
   public let vectors: Int
 
+  /// As many as lie between the start and the end of CLIP's prompts; a model of shorter ones holds fewer.
+  public static var mostVectors: Int { 75 }
+
   public init(_ word: String, vectors: Int) throws(UserError) {
     guard !word.isEmpty, !word.contains(where: \.isWhitespace) else {
       throw UserError(.usage, "the token must be one word without spaces, such as '<toy>', not '\(word)'")
     }
-    guard (1...64).contains(vectors) else {
-      throw UserError(.usage, "\(vectors) vectors: a word has between 1 and 64")
+    guard (1...Self.mostVectors).contains(vectors) else {
+      throw UserError(.usage, "\(vectors) vectors: a word has between 1 and \(Self.mostVectors)")
     }
     self.word = word
     self.vectors = vectors
@@ -25,20 +28,12 @@ public struct Placeholder: Sendable, Hashable, Codable {
       container.decode(String.self, forKey: .word), vectors: container.decode(Int.self, forKey: .vectors))
   }
 
-  /// The tokens to add to the tokenizer, one a row.
-  public var tokens: [String] { [word] + (1..<max(vectors, 1)).map { "\(word)_\($0)" } }
-
-  /// `prompt` with the word replaced by all its tokens. Tokens that are already written out stay as they are.
-  public func expanded(in prompt: String) -> String {
-    guard vectors > 1 else { return prompt }
-    var result = ""
-    var rest = prompt[...]
-    while let range = rest.firstRange(of: word) {
-      result += rest[..<range.lowerBound]
-      rest = rest[range.upperBound...]
-      let isNumbered = rest.first == "_" && rest.dropFirst().first?.isNumber == true
-      result += isNumbered ? word : tokens.joined(separator: " ")
-    }
-    return result + rest
+  /// What other programs will read otherwise than a person expects, a line each.
+  public var warnings: [String] {
+    guard vectors > 1, word != word.lowercased() else { return [] }
+    return [
+      "the word '\(word)' has capitals and \(vectors) vectors: diffusers (0.42) reads it as its first vector alone; "
+        + "'\(word.lowercased())' is read whole"
+    ]
   }
 }

@@ -22,7 +22,7 @@ public struct TrainingPrompts: Sendable {
     var seen: Set<Int32> = []
     for template in settings.templates ?? settings.kind.templates {
       let prompt = PromptTemplates.filled(template, with: settings.placeholder.word)
-      let encoded = tokenizer.encode(settings.placeholder.expanded(in: prompt), length: length)
+      let encoded = tokenizer.encode(prompt, length: length)
       let rows = encoded.ids.filter { $0 >= Int32(vocabulary) }
       guard !rows.isEmpty else {
         throw UserError(

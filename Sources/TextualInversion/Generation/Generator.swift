@@ -10,7 +10,6 @@ public final class Generator<B: Backend> {
   private let backend: B
   private let vaeBackend: B
   private let tokenizer: CLIPTokenizer
-  private let words: [Placeholder]
   private let rows: Tensor<B.Storage>?
   private let schedulerConfiguration: SchedulerConfiguration
   private let textEncoder: TextEncoder<B>
@@ -34,7 +33,6 @@ public final class Generator<B: Backend> {
     let width = modelFiles.shape.textEncoder.width
     let plainTokenizer = try modelFiles.tokenizer()
     var tokenizer = plainTokenizer
-    var words: [Placeholder] = []
     for embedding in embeddings {
       guard embedding.rows.shape.channels == width else {
         throw UserError(
@@ -43,11 +41,9 @@ public final class Generator<B: Backend> {
             + "\(embedding.rows.shape.channels) wide, this model's \(width)")
       }
       let word = try Placeholder(embedding.word, vectors: embedding.rows.shape[0])
-      tokenizer = try tokenizer.adding(word.tokens, shadowing: true)
-      words.append(word)
+      tokenizer = try tokenizer.adding(word.word, vectors: word.vectors, shadowing: true)
     }
     self.tokenizer = tokenizer
-    self.words = words
     schedulerConfiguration = modelFiles.shape.scheduler
     backend = try makeBackend(precision)
     let vaePrecision = modelFiles.shape.autoencoder.precision(beside: precision)
@@ -121,10 +117,7 @@ public final class Generator<B: Backend> {
   }
 
   private func tokens(_ prompts: [String], notice: (String) -> Void) -> TokenBatch {
-    let encoded = prompts.map { prompt in
-      tokenizer.encode(
-        words.reduce(prompt) { $1.expanded(in: $0) }, length: textEncoder.configuration.positions)
-    }
+    let encoded = prompts.map { tokenizer.encode($0, length: textEncoder.configuration.positions) }
     for case let cut? in encoded.map(\.truncated) {
       notice("the prompt is longer than \(textEncoder.configuration.positions) tokens; this is left out: '\(cut)'")
     }

@@ -24,7 +24,8 @@ public final class ReplayRun<B: Backend> {
     trace = try ReplayTrace(
       file, width: text.width, channels: model.shape.unet.inputChannels,
       vocabulary: tokenizer.vocabularySize, length: text.positions, schedule: schedule)
-    _ = try tokenizer.adding(Placeholder(placeholder, vectors: trace.initialRows.shape[0]).tokens)
+    let word = try Placeholder(placeholder, vectors: trace.initialRows.shape[0])
+    _ = try tokenizer.adding(word.word, vectors: word.vectors)
     self.placeholder = placeholder
     self.backend = backend
     trainer = try Trainer(

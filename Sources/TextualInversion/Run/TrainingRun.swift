@@ -74,7 +74,9 @@ public final class TrainingRun<B: Backend> {
       model = try StableDiffusionModel(modelFolder)
       let plainTokenizer = try model.tokenizer()
       vocabulary = plainTokenizer.vocabularySize
-      let tokenizer = try plainTokenizer.adding(settings.placeholder.tokens)
+      let word = settings.placeholder
+      warnings += word.warnings
+      let tokenizer = try plainTokenizer.adding(word.word, vectors: word.vectors)
       prompts = try TrainingPrompts(
         settings, tokenizer: tokenizer, vocabulary: vocabulary, length: model.shape.textEncoder.positions,
         warn: { warnings.append($0) })

@@ -80,6 +80,7 @@ public final class TrainingRun<B: Backend> {
       prompts = try TrainingPrompts(
         settings, tokenizer: tokenizer, vocabulary: vocabulary, length: model.shape.textEncoder.positions,
         warn: { warnings.append($0) })
+      if folder.earlier?.checkpoint == nil { warnings += settings.placeholder.warnings }
       let initial = try InitialRows(
         settings.initializer, vectors: settings.placeholder.vectors, tokenizer: plainTokenizer, model: model)
       if initial.tokens > settings.placeholder.vectors, folder.earlier?.checkpoint == nil {

@@ -63,7 +63,8 @@ import Testing
       }
     var extended: [[String]: CLIPTokenizer] = [:]
     for example in cases {
-      let tokenizer = try extended[example.added] ?? example.added.reduce(tokenizer) { try $0.adding($1, shadowing: true) }
+      let tokenizer =
+        try extended[example.added] ?? example.added.reduce(tokenizer) { try $0.adding($1, shadowing: true) }
       extended[example.added] = tokenizer
       let ids = tokenizer.encode(example.text).ids
       #expect(ids == example.ids, "\(name): \(example.text.debugDescription)")

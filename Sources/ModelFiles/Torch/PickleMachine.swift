@@ -88,7 +88,9 @@ struct PickleMachine {
         try set([(key, value)])
       case UInt8(ascii: "u"): try set(pairs(popToMark()))
       case UInt8(ascii: "c"):
-        guard let module = reader.line(), let name = reader.line() else { throw Refusal(reason: "its pickle ends too early") }
+        guard let module = reader.line(), let name = reader.line() else {
+          throw Refusal(reason: "its pickle ends too early")
+        }
         try push(module: module, name: name)
       case 0x93:  // STACK_GLOBAL
         guard case .value(.text(let name)) = try pop(), case .value(.text(let module)) = try pop() else {
@@ -122,7 +124,9 @@ struct PickleMachine {
   }
 
   /// Text of UTF-8; what old files hold of Latin-1 is no name that matters.
-  private mutating func text(_ count: Int) throws(Refusal) -> String { String(decoding: try bytes(count), as: UTF8.self) }
+  private mutating func text(_ count: Int) throws(Refusal) -> String {
+    String(decoding: try bytes(count), as: UTF8.self)
+  }
 
   /// A two's complement number of any length; one beyond 64 bits is a constant of the format alone.
   private mutating func long() throws(Refusal) -> PickleValue {
@@ -177,7 +181,9 @@ struct PickleMachine {
   }
 
   private mutating func popToMark() throws(Refusal) -> [Item] {
-    guard let mark = stack.lastIndex(where: \.isMark) else { throw Refusal(reason: "its pickle takes what it has not put") }
+    guard let mark = stack.lastIndex(where: \.isMark) else {
+      throw Refusal(reason: "its pickle takes what it has not put")
+    }
     let items = Array(stack[(mark + 1)...])
     stack.removeSubrange(mark...)
     return items
@@ -225,10 +231,14 @@ struct PickleMachine {
     switch name {
     case .orderedDictionary, .parameterDictionary:
       guard arguments.isEmpty else {
-        guard case .list(let items)? = arguments.first else { throw Refusal(reason: "its pickle fills a dictionary oddly") }
+        guard case .list(let items)? = arguments.first else {
+          throw Refusal(reason: "its pickle fills a dictionary oddly")
+        }
         try count(lists[items].count)
         var pairs: [(key: Item, value: Item)] = []
-        for case .list(let pair) in lists[items] where lists[pair].count == 2 { pairs.append((lists[pair][0], lists[pair][1])) }
+        for case .list(let pair) in lists[items] where lists[pair].count == 2 {
+          pairs.append((lists[pair][0], lists[pair][1]))
+        }
         return push(dictionary: pairs)
       }
       push(dictionary: [])
@@ -317,7 +327,9 @@ struct PickleMachine {
 
   private func plain(_ item: Item, depth: Int, _ values: inout Int) throws(Refusal) -> PickleValue {
     values += 1
-    guard depth <= Self.deepest, values <= Self.mostValues else { throw Refusal(reason: "its pickle is too deep or too large") }
+    guard depth <= Self.deepest, values <= Self.mostValues else {
+      throw Refusal(reason: "its pickle is too deep or too large")
+    }
     switch item {
     case .value(let value): return value
     case .name(.ignored(let name)): return .opaque(name)

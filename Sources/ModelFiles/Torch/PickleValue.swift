@@ -53,7 +53,8 @@ enum PickleName: Equatable {
       "__builtin__.set": .set, "builtins.set": .set,
     ]
     for (name, type) in [
-      ("Double", StoredType.float64), ("Float", .float32), ("Half", .float16), ("BFloat16", .bfloat16), ("Long", .int64),
+      ("Double", StoredType.float64), ("Float", .float32), ("Half", .float16), ("BFloat16", .bfloat16),
+      ("Long", .int64),
       ("Int", .int32), ("Short", .int16), ("Char", .int8), ("Byte", .uint8), ("Bool", .boolean),
     ] {
       table["torch.\(name)Storage"] = .storage(type)

@@ -39,7 +39,9 @@ public struct TorchFile: Sendable {
     }
   }
 
-  private static func pickle(_ file: InputFile, _ reader: ByteReader) throws(UserError) -> (value: PickleValue, rest: ByteReader) {
+  private static func pickle(_ file: InputFile, _ reader: ByteReader) throws(UserError) -> (
+    value: PickleValue, rest: ByteReader
+  ) {
     do { return try PickleMachine.read(reader) } catch {
       throw UserError(.badData, "\(file.url.path): \(error.reason)")
     }
@@ -59,7 +61,8 @@ public struct TorchFile: Sendable {
     if let place = archive.members[String(order)], place.count < 16,
       String(decoding: try file.bytes(at: place.lowerBound, count: place.count), as: UTF8.self) == "big"
     {
-      throw UserError(.badData, "\(file.url.path): its numbers are big-endian; save it again on a little-endian machine")
+      throw UserError(
+        .badData, "\(file.url.path): its numbers are big-endian; save it again on a little-endian machine")
     }
     let value = try pickle(file, ByteReader(try file.bytes(at: place.lowerBound, count: place.count))).value
     let prefix = name.dropLast(suffix.count) + "data/"
@@ -76,7 +79,9 @@ public struct TorchFile: Sendable {
     for _ in 0..<3 { reader = try pickle(file, reader).rest }
     let (value, behind) = try pickle(file, reader)
     let (names, end) = try pickle(file, behind)
-    func damaged() -> UserError { UserError(.badData, "\(file.url.path): ends too early; fetch or make the file again") }
+    func damaged() -> UserError {
+      UserError(.badData, "\(file.url.path): ends too early; fetch or make the file again")
+    }
     guard case .list(let keys) = names else { throw damaged() }
     var types: [String: PickledTensor] = [:]
     value.forEachTensor { types[$0.storage] = $0 }
@@ -86,7 +91,8 @@ public struct TorchFile: Sendable {
       guard place <= file.size - 8 else { throw damaged() }
       var count = ByteReader(try file.bytes(at: place, count: 8))
       guard let tensor = types[key] else { throw damaged() }
-      guard let count = count.number(8), count == tensor.storageCount, count <= (file.size - place - 8) / tensor.type.size
+      guard let count = count.number(8), count == tensor.storageCount,
+        count <= (file.size - place - 8) / tensor.type.size
       else { throw damaged() }
       storages[key] = place + 8..<place + 8 + count * tensor.type.size
       place += 8 + count * tensor.type.size
@@ -97,7 +103,8 @@ public struct TorchFile: Sendable {
   /// A tensor of F64, F32, F16 or BF16, as floats in row-major order.
   func tensor(_ tensor: PickledTensor) throws(UserError) -> HostTensor {
     let shape = Shape(tensor.dimensions)
-    let damaged = UserError(.badData, "\(url.path): its storage \(quoted(tensor.storage)) is damaged; fetch or make the file again")
+    let damaged = UserError(
+      .badData, "\(url.path): its storage \(quoted(tensor.storage)) is damaged; fetch or make the file again")
     guard tensor.type.isFloat else {
       throw UserError(.badData, "\(url.path): a tensor is \(tensor.type.rawValue), but floats are needed")
     }

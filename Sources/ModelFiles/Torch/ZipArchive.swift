@@ -24,10 +24,13 @@ struct ZipArchive: Sendable {
       guard entry.method == 0, entry.storedSize == entry.size else {
         throw damaged("its member \(quoted(entry.name)) is compressed, which PyTorch's files are not")
       }
-      guard entry.offset >= 0, entry.offset <= file.size - 30 else { throw damaged("its member \(quoted(entry.name)) lies outside") }
+      guard entry.offset >= 0, entry.offset <= file.size - 30 else {
+        throw damaged("its member \(quoted(entry.name)) lies outside")
+      }
       // The local header repeats the name and has an extra field of its own length.
       var local = ByteReader(try file.bytes(at: entry.offset, count: 30))
-      guard local.number(4) == 0x0403_4B50, local.skip(22), let name = local.number(2), let extra = local.number(2) else {
+      guard local.number(4) == 0x0403_4B50, local.skip(22), let name = local.number(2), let extra = local.number(2)
+      else {
         throw damaged("its member \(quoted(entry.name)) has no header")
       }
       let start = entry.offset + 30 + name + extra
@@ -84,7 +87,8 @@ struct ZipArchive: Sendable {
       })
     else { throw damaged }
     var reader = ByteReader(Array(tail[end...]))
-    guard reader.skip(10), var count = reader.number(2), var size = reader.number(4), var offset = reader.number(4) else {
+    guard reader.skip(10), var count = reader.number(2), var size = reader.number(4), var offset = reader.number(4)
+    else {
       throw damaged
     }
     if count == 0xFFFF || size == 0xFFFF_FFFF || offset == 0xFFFF_FFFF {

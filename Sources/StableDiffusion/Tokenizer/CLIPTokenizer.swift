@@ -80,7 +80,9 @@ public struct CLIPTokenizer: Sendable {
   }
 
   /// What diffusers names the rows of a word.
-  static func names(of word: String, vectors: Int) -> [String] { [word] + (1..<max(vectors, 1)).map { "\(word)_\($0)" } }
+  static func names(of word: String, vectors: Int) -> [String] {
+    [word] + (1..<max(vectors, 1)).map { "\(word)_\($0)" }
+  }
 
   private func exists(_ word: String, shadowing: Bool) -> Bool {
     let cleaned = TextCleaning.normalized(word)

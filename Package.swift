@@ -41,13 +41,13 @@ let package = Package(
     .target(
       name: "TextualInversion",
       dependencies: [
-        "StableDiffusion", "Images", .product(name: "Crypto", package: "swift-crypto"),
+        "StableDiffusion", "Images", "ModelFiles", .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .target(name: "DemoModel", resources: [.copy("Resources")]),
     .executableTarget(
       name: "ti-gpu",
       dependencies: [
-        "TextualInversion", "CPUBackend", "OpenCLBackend", "DemoModel",
+        "TextualInversion", "StableDiffusion", "ModelFiles", "CPUBackend", "OpenCLBackend", "DemoModel",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -60,8 +60,10 @@ let package = Package(
     .testTarget(name: "OpenCLBackendTests", dependencies: ["TestSupport"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "ModelFiles", "TestSupport"]),
-    .testTarget(name: "StableDiffusionTests", dependencies: ["StableDiffusion", "TestSupport"]),
-    .testTarget(name: "TextualInversionTests", dependencies: ["TextualInversion", "TestSupport", "DemoModel"]),
+    .testTarget(name: "StableDiffusionTests", dependencies: ["StableDiffusion", "ModelFiles", "TestSupport"]),
+    .testTarget(
+      name: "TextualInversionTests",
+      dependencies: ["TextualInversion", "ModelFiles", "StableDiffusion", "TestSupport", "DemoModel"]),
     .testTarget(name: "CommandTests", dependencies: ["ti-gpu", "TestSupport", "ModelFiles", "Images", "DemoModel"]),
   ],
   swiftLanguageModes: [.v6],

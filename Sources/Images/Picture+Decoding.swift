@@ -13,8 +13,7 @@ extension Picture {
   /// Decodes a PNG, JPEG or WebP file's bytes, as the bytes themselves say what they are, and turns the picture the
   /// way up that its EXIF data asks for.
   ///
-  /// Alpha is dropped, as Pillow's `convert("RGB")` and so PyTorch trainers do. Throws with kind `badData`; the
-  /// message says why and begins with no file name.
+  /// Alpha is dropped, as Pillow's `convert("RGB")` and so PyTorch trainers do. Throws with kind `badData`.
   public init(decoding data: Data) throws(UserError) {
     var decoded = image_codecs_picture()
     let done = data.withUnsafeBytes { bytes in
@@ -39,10 +38,6 @@ extension Picture {
   /// picture.
   public init(contentsOf url: URL) throws(UserError) {
     let data = try Data(contentsOfInput: url, limit: Picture.fileLimit)
-    do throws(UserError) {
-      try self.init(decoding: data)
-    } catch {
-      throw UserError(error.kind, "\(url.path): \(error.message)")
-    }
+    do throws(UserError) { try self.init(decoding: data) } catch { throw error.at(.file(url)) }
   }
 }

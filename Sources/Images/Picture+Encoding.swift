@@ -32,7 +32,7 @@ extension Picture {
     }
     guard done == 1 else {
       let message = withUnsafeBytes(of: result.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-      throw UserError(.inputOutput, "the picture can't be encoded: \(message); make it smaller")
+      throw UserError(.inputOutput, "the picture can't be encoded: \(message)", remedy: "make it smaller")
     }
     defer { image_codecs_free_bytes(&result) }
     return Data(bytes: result.bytes, count: result.length)

@@ -17,13 +17,13 @@ public struct PictureFolder<Element> {
   public init(_ folder: URL, _ transform: (Picture) throws(UserError) -> Element) throws(UserError) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder) else {
-      throw UserError(.noInput, "\(folder.path): no such folder; name a folder of pictures")
+      throw UserError(.noInput, at: .file(folder), "no such folder", remedy: "name a folder of pictures")
     }
     guard isFolder.boolValue else {
-      throw UserError(.noInput, "\(folder.path): a file; name the folder that the pictures are in")
+      throw UserError(.noInput, at: .file(folder), "a file", remedy: "name the folder that the pictures are in")
     }
     guard let entries = folderEntries(folder) else {
-      throw UserError(.noInput, "\(folder.path): can't be read; check its permissions")
+      throw UserError(.noInput, at: .file(folder), "can't be read", remedy: "check its permissions")
     }
     var pictures: [(url: URL, value: Element)] = []
     var skipped: [(name: String, reason: String)] = []
@@ -55,9 +55,7 @@ public struct PictureFolder<Element> {
         // What could not be read at all is judged by its name: looking into a pipe would never end.
         let isPicture = error.kind == .badData && beginsAsPicture(url)
         if isPicture || pictureEndings.contains(url.pathExtension.lowercased()) { unreadable.append(name) }
-        let prefix = "\(url.path): "
-        let message = error.message.hasPrefix(prefix) ? String(error.message.dropFirst(prefix.count)) : error.message
-        skipped.append((name, message))
+        skipped.append((name, error.inside(.file(url)).message))
         continue
       }
       pictures.append((url, try transform(picture)))
@@ -66,16 +64,18 @@ public struct PictureFolder<Element> {
       if let first = unreadable.first {
         let reason = skipped.first { $0.name == first }?.reason ?? "damaged"
         throw UserError(
-          .badData, "\(folder.path): none of its pictures can be read (\(first): \(reason)); save them again")
+          .badData, at: .file(folder), "none of its pictures can be read (\(first): \(reason))",
+          remedy: "save them again")
       }
       guard folders.isEmpty else {
         let some =
           folders.prefix(3).joined(separator: ", ") + (folders.count > 3 ? " and \(folders.count - 3) more" : "")
         throw UserError(
-          .noInput,
-          "\(folder.path): no picture in it, but in its folders: \(some); name one of them, or bring them together")
+          .noInput, at: .file(folder), "no picture in it, but in its folders: \(some)",
+          remedy: "name one of them, or bring them together")
       }
-      throw UserError(.noInput, "\(folder.path): no PNG, JPEG or WebP picture in it; name a folder of pictures")
+      throw UserError(
+        .noInput, at: .file(folder), "no PNG, JPEG or WebP picture in it", remedy: "name a folder of pictures")
     }
     self.pictures = pictures
     self.skipped = skipped

@@ -22,13 +22,32 @@ import Testing
       #expect(userError { _ = try weights.take("d.weight", [2]) }?.message.contains("'d.weight'") == true)
       let misshapen = userError { _ = try weights.take("b.weight", [1, 2]) }
       #expect(misshapen?.kind == .badData)
-      #expect(misshapen?.message.contains("'b.weight' is [2], but the configuration asks for [1, 2]") == true)
+      #expect(misshapen?.message.contains("'b.weight': is [2], but the configuration asks for [1, 2]") == true)
       let unknown = userError { try weights.finish() }
       #expect(unknown?.kind == .badData)
       #expect(unknown?.message.contains("'b.weight', 'c.weight'") == true)
       _ = try weights.take("b.weight", [2])
       _ = try weights.take("c.weight", [2])
       try weights.finish()
+    }
+  }
+
+  /// One element anywhere is enough, in every type: pieces of the reader end between them.
+  @Test(arguments: [Float.nan, -.nan, .infinity, -.infinity], [ElementType.float32, .float16, .bfloat16])
+  func namesATensorThatHoldsWhatIsNoNumber(value: Float, type: ElementType) throws {
+    try TemporaryFolder.with { folder in
+      let url = folder.appendingPathComponent("w.safetensors")
+      let count = (1 << 17) + 5
+      for index in [0, (1 << 17) - 1, 1 << 17, count - 1] {
+        var values = [Float](repeating: 65504, count: count)
+        values[index] = value
+        try Safetensors.write(
+          [("sound", HostTensor([2], [1, 2])), ("a.weight", HostTensor([count], values))], type: type, to: url)
+        let weights = try FileWeights(SafetensorsFile(url))
+        _ = try weights.take("sound", [2])
+        let error = userError { _ = try weights.take("a.weight", [count]) }
+        #expect(error?.kind == .badData && error?.places == [.file(url), .tensor("a.weight")])
+      }
     }
   }
 

@@ -67,7 +67,11 @@ import Testing
     (#"{"attention_head_dim": 7}"#, "7 heads", "320 channels"),
     (#"{"attention_head_dim": 1}"#, "1 heads", "160"),
     (#"{"block_out_channels": [320, 640, 1280, 1281]}"#, "1281", "groups"),
-    (#"{"norm_num_groups": 0}"#, "not positive", "UNet"),
+    (#"{"norm_num_groups": 0}"#, "norm_num_groups", "0 is not between 1"),
+    (#"{"cross_attention_dim": [768, 768]}"#, "cross_attention_dim", "lists are not supported"),
+    (#"{"block_out_channels": [4611686018427387904, 1, 1, 1]}"#, "block_out_channels", "4611686018427387904"),
+    (#"{"sample_size": 4611686018427387904}"#, "sample_size", "4611686018427387904"),
+    (#"{"time_embedding_dim": -1}"#, "time_embedding_dim", "-1"),
   ])
   func otherModelsAreRefused(json: String, setting: String, found: String) throws {
     let error = try #require(throws: UserError.self) { try unet(json) }
@@ -98,13 +102,23 @@ import Testing
     }
   }
 
+  /// As transformers 5 saves the text encoder of a whole CLIP model.
+  @Test func aTextEncodersSettingsMayStandOneLevelDeeper() throws {
+    let inner = #"{"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12}"#
+    let outer = #"{"model_type": "clip", "projection_dim": 512, "text_config": \#(inner)}"#
+    for json in [inner, outer] {
+      #expect(try CLIPTextConfiguration(json: Data(json.utf8)) == ModelShape.sd15.textEncoder)
+    }
+  }
+
   @Test func otherTextEncodersAndAutoencodersAreRefused() throws {
     func decode<T: Decodable>(_ type: T.Type, _ json: String) throws -> T {
       try JSONDecoder().decode(type, from: Data(json.utf8))
     }
     for (json, word) in [
       (#"{"hidden_act": "relu"}"#, "relu"), (#"{"hidden_size": 30, "num_attention_heads": 4}"#, "30"),
-      (#"{"num_hidden_layers": 0}"#, "not positive"),
+      (#"{"num_hidden_layers": 0}"#, "num_hidden_layers"),
+      (#"{"max_position_embeddings": 1}"#, "max_position_embeddings"),
     ] {
       let error = try #require(throws: UserError.self) { try decode(CLIPTextConfiguration.self, json) }
       #expect(error.message.contains(word), "\(error.message)")
@@ -112,7 +126,7 @@ import Testing
     for (json, word) in [
       (#"{"act_fn": "relu"}"#, "act_fn"), (#"{"shift_factor": 0.1159}"#, "shift_factor"),
       (#"{"down_block_types": ["AttnDownEncoderBlock2D"]}"#, "AttnDownEncoderBlock2D"),
-      (#"{"block_out_channels": [1024]}"#, "1024"),
+      (#"{"block_out_channels": [1024]}"#, "1024"), (#"{"scaling_factor": 0}"#, "scaling_factor"),
     ] {
       let error = try #require(throws: UserError.self) { try decode(AutoencoderConfiguration.self, json) }
       #expect(error.message.contains(word), "\(error.message)")

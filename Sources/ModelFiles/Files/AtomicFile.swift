@@ -51,7 +51,8 @@ public enum AtomicFile {
     if stat(target.path, &information) == 0 {
       switch information.st_mode & S_IFMT {
       case S_IFREG: break
-      case S_IFDIR: throw UserError(.cannotCreate, "\(url.path): a folder stands there; choose another name")
+      case S_IFDIR:
+        throw UserError(.cannotCreate, at: .file(url), "a folder stands there", remedy: "choose another name")
       default: return try writeInPlace(target, body)
       }
     }
@@ -96,7 +97,8 @@ public enum AtomicFile {
     var information = stat()
     if stat(url.path, &information) == 0 {
       guard information.st_mode & S_IFMT == S_IFDIR else {
-        throw UserError(.cannotCreate, "\(url.path): a file stands where the folder should be; choose another name")
+        throw UserError(
+          .cannotCreate, at: .file(url), "a file stands where the folder should be", remedy: "choose another name")
       }
       return
     }
@@ -132,15 +134,17 @@ private func systemWrite(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count
 
 private func failedWrite(_ url: URL, _ code: Int32) -> UserError {
   let advice = code == ENOSPC || code == EDQUOT ? "make room or choose another disk" : "check the disk"
-  return UserError(.inputOutput, "\(url.path): can't be written (\(systemMessage(code))); \(advice)")
+  return UserError(.inputOutput, at: .file(url), "can't be written", remedy: advice, cause: SystemError(code))
 }
 
 func failedCreation(_ url: URL, _ code: Int32) -> UserError {
   switch code {
   case ENOSPC, EDQUOT, EIO: failedWrite(url, code)
   case ENOENT:
-    UserError(.cannotCreate, "\(url.path): can't be made, its folder does not exist; make the folder first")
+    UserError(
+      .cannotCreate, at: .file(url), "can't be made, its folder does not exist", remedy: "make the folder first")
   default:
-    UserError(.cannotCreate, "\(url.path): can't be made (\(systemMessage(code))); choose another place")
+    UserError(
+      .cannotCreate, at: .file(url), "can't be made", remedy: "choose another place", cause: SystemError(code))
   }
 }

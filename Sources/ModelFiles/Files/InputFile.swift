@@ -25,11 +25,11 @@ final class InputFile: Sendable {
     guard information.st_mode & S_IFMT == S_IFREG else {
       close(descriptor)
       if information.st_mode & S_IFMT == S_IFDIR { throw unreadable(url, EISDIR) }
-      throw UserError(.noInput, "\(url.path): not a regular file; name one")
+      throw UserError(.noInput, at: .file(url), "not a regular file", remedy: "name one")
     }
     size = Int(information.st_size)
     let start = try bytes(at: 0, count: min(size, StandIn.length))
-    if let problem = StandIn.problem(start) { throw UserError(.badData, "\(url.path): \(problem)") }
+    if let problem = StandIn.problem(start) { throw UserError(.badData, at: .file(url), problem) }
   }
 
   deinit { close(descriptor) }
@@ -44,7 +44,8 @@ final class InputFile: Sendable {
         throw unreadable(url, errno)
       }
       guard count > 0 else {
-        throw UserError(.badData, "\(url.path): ends at byte \(offset + done), too early; fetch or copy the file again")
+        throw UserError(
+          .badData, at: .file(url), "ends at byte \(offset + done), too early", remedy: "fetch or copy the file again")
       }
       done += count
     }
@@ -69,7 +70,8 @@ extension Data {
   public init(contentsOfInput url: URL, limit: Int) throws(UserError) {
     let file = try InputFile(url)
     guard file.size <= limit else {
-      throw UserError(.badData, "\(url.path): \(file.size) bytes, over the limit of \(limit); is it the right file?")
+      throw UserError(
+        .badData, at: .file(url), "\(file.size) bytes, over the limit of \(limit)", remedy: "is it the right file?")
     }
     self = Data(try file.bytes(at: 0, count: file.size))
   }

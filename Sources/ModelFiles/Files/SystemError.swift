@@ -1,21 +1,28 @@
 import Foundation
 import Tensors
 
-/// The system's own words for an `errno`.
-func systemMessage(_ code: Int32) -> String { String(cString: strerror(code)) }
+/// The system's own word for what went wrong.
+package struct SystemError: Error, CustomStringConvertible {
+  let code: Int32
+
+  package init(_ code: Int32 = errno) { self.code = code }
+
+  package var description: String { String(cString: strerror(code)) }
+}
 
 /// A file that can't be read: missing, a folder, or not ours to read.
-func unreadable(_ url: URL, _ code: Int32) -> UserError {
+package func unreadable(_ url: URL, _ code: Int32) -> UserError {
   switch code {
-  case ENOENT, ENOTDIR, ELOOP: missing(url, "no such file; check the path")
-  case EISDIR: UserError(.noInput, "\(url.path): a folder where a file is needed; name a file in it")
-  case EIO: UserError(.inputOutput, "\(url.path): can't be read (\(systemMessage(code))); check the disk")
-  default: UserError(.noInput, "\(url.path): can't be read (\(systemMessage(code))); check its permissions")
+  case ENOENT, ENOTDIR, ELOOP: missing(url, "no such file", remedy: "check the path")
+  case EISDIR: UserError(.noInput, at: .file(url), "a folder where a file is needed", remedy: "name a file in it")
+  case EIO: UserError(.inputOutput, at: .file(url), "can't be read", remedy: "check the disk", cause: SystemError(code))
+  default:
+    UserError(.noInput, at: .file(url), "can't be read", remedy: "check its permissions", cause: SystemError(code))
   }
 }
 
 /// A path at which nothing is: said as `problem`, or by the link on the way that leads nowhere.
-func missing(_ url: URL, _ problem: String) -> UserError {
+func missing(_ url: URL, _ problem: String, remedy: String) -> UserError {
   var path = "/"
   for component in url.pathComponents where component != "/" {
     path = (path as NSString).appendingPathComponent(component)
@@ -23,11 +30,11 @@ func missing(_ url: URL, _ problem: String) -> UserError {
       !FileManager.default.fileExists(atPath: path)
     {
       return UserError(
-        .noInput,
-        "\(path): a link to \(target), where nothing is; fetch the file again, or copy what it leads to (cp -rL)")
+        .noInput, at: .file(URL(fileURLWithPath: path)), "a link to \(target), where nothing is",
+        remedy: "fetch the file again, or copy what it leads to (cp -rL)")
     }
   }
-  return UserError(.noInput, "\(url.path): \(problem)")
+  return UserError(.noInput, at: .file(url), problem, remedy: remedy)
 }
 
 extension URL {

@@ -30,9 +30,8 @@ struct CachedRepository {
       (name, reason) = (newest, names.count == 1 ? "the only one" : "the newest of \(names.count)")
     } else {
       throw UserError(
-        .noInput,
-        "\(folder.path): a folder of Hugging Face's cache, but no snapshot in it holds a model_index.json; fetch the model again"
-      )
+        .noInput, at: .file(folder), "a folder of Hugging Face's cache, but no snapshot in it holds a model_index.json",
+        remedy: "fetch the model again")
     }
     snapshot = (snapshots.appendingPathComponent(name), name, reason)
   }

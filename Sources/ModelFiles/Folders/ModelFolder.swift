@@ -19,12 +19,14 @@ public struct ModelFolder: Sendable {
     guard stat(url.path, &information) == 0 else {
       let code = errno
       guard code == ENOENT || code == ENOTDIR || code == ELOOP else { throw unreadable(url, code) }
-      throw missing(url, "no such folder; name a model folder in diffusers' layout (nothing is fetched by name)")
+      throw missing(url, "no such folder", remedy: "\(Self.layout) (nothing is fetched by name)")
     }
     guard information.st_mode & S_IFMT == S_IFDIR else {
-      let single =
-        Self.isCheckpoint(url.path) ? "a checkpoint in one file, which is not read; convert it to" : "a file; name"
-      throw UserError(.noInput, "\(url.path): \(single) a model folder in diffusers' layout")
+      let (what, remedy) =
+        Self.isCheckpoint(url.path)
+        ? ("a checkpoint in one file, which is not read", "convert it to a model folder in diffusers' layout")
+        : ("a file", Self.layout)
+      throw UserError(.noInput, at: .file(url), what, remedy: remedy)
     }
     if let snapshot = try CachedRepository(url)?.snapshot {
       self.url = snapshot.url
@@ -34,10 +36,13 @@ public struct ModelFolder: Sendable {
     }
     let index = self.url.appendingPathComponent("model_index.json")
     guard index.isThere else {
-      throw UserError(.noInput, "\(self.url.path): has no model_index.json; \(Self.advice(for: self.url))")
+      throw UserError(
+        .noInput, at: .file(self.url), "has no model_index.json", remedy: Self.advice(for: self.url))
     }
-    pipelineClass = try Self.json(index, as: Index.self).className
+    pipelineClass = try Index(jsonFile: index).className
   }
+
+  private static let layout = "name a model folder in diffusers' layout"
 
   /// Which folder may be meant by one that is no model's.
   private static func advice(for url: URL) -> String {
@@ -52,7 +57,7 @@ public struct ModelFolder: Sendable {
     if let single = names.first(where: isCheckpoint) {
       return "'\(single)' as one file is not read: convert it to a model folder in diffusers' layout"
     }
-    return "name a model folder in diffusers' layout"
+    return layout
   }
 
   /// Whether a name is that of a whole model in one file.
@@ -72,10 +77,14 @@ public struct ModelFolder: Sendable {
   /// The folder with `vocab.json` and `merges.txt`, or `tokenizer.json`.
   public var tokenizer: URL { folder("tokenizer") }
 
-  /// A component's configuration: `config.json`, or `scheduler_config.json` of the scheduler.
+  /// The file of a component's configuration: `config.json`, or `scheduler_config.json` of the scheduler.
+  public func configuration(_ component: String) -> URL {
+    folder(component).appendingPathComponent(component == "scheduler" ? "scheduler_config.json" : "config.json")
+  }
+
+  /// A component's configuration.
   public func configuration<T: Decodable>(_ component: String, as type: T.Type) throws(UserError) -> T {
-    let name = component == "scheduler" ? "scheduler_config.json" : "config.json"
-    return try Self.json(folder(component).appendingPathComponent(name), as: type)
+    try T(jsonFile: configuration(component))
   }
 
   /// A component's weights under the names of both old and new files; all of them must be taken.
@@ -89,7 +98,7 @@ public struct ModelFolder: Sendable {
   public func weightFiles(_ component: String) throws(UserError) -> [URL] {
     let folder = folder(component)
     guard FileManager.default.fileExists(atPath: folder.path) else {
-      throw missing(folder, "no such folder; the model lacks its \(component)")
+      throw missing(folder, "no such folder", remedy: "the model lacks its \(component)")
     }
     let stems = ["diffusion_pytorch_model", "model"]
     for ending in [".safetensors", ".fp16.safetensors"] {
@@ -104,11 +113,12 @@ public struct ModelFolder: Sendable {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
     if names.contains(where: { $0.hasSuffix(".bin") || $0.hasSuffix(".ckpt") || $0.hasSuffix(".pt") }) {
       throw UserError(
-        .noInput,
-        "\(folder.path): has only a PyTorch pickle, which is never opened; save the model with safe_serialization=True")
+        .noInput, at: .file(folder), "has only a PyTorch pickle, which is never opened",
+        remedy: "save the model with safe_serialization=True")
     }
     throw UserError(
-      .noInput, "\(folder.path): no \(stems[0]).safetensors and no \(stems[1]).safetensors; fetch the weights again")
+      .noInput, at: .file(folder), "no \(stems[0]).safetensors and no \(stems[1]).safetensors",
+      remedy: "fetch the weights again")
   }
 
   private struct Pieces: Decodable {
@@ -121,11 +131,12 @@ public struct ModelFolder: Sendable {
   }
 
   private func pieces(_ index: URL) throws(UserError) -> [URL] {
-    let map = try Self.json(index, as: Pieces.self).files
+    let map = try Pieces(jsonFile: index).files
     let names = Set(map.values).sorted()
     // The names are untrusted: none may lead out of the folder.
     guard !names.isEmpty, names.allSatisfy({ !$0.contains("/") && $0.hasSuffix(".safetensors") }) else {
-      throw UserError(.badData, "\(index.path): does not name safetensors files beside it; fetch the file again")
+      throw UserError(
+        .badData, at: .file(index), "does not name safetensors files beside it", remedy: "fetch the file again")
     }
     return names.map { index.deletingLastPathComponent().appendingPathComponent($0) }
   }
@@ -153,33 +164,5 @@ public struct ModelFolder: Sendable {
     var hashes: [String: String] = [:]
     for (name, file) in files { hashes[name] = try FileHash.sha256(of: file) }
     return hashes
-  }
-
-  /// Decodes a JSON file; what is wrong in it is said with the place.
-  public static func json<T: Decodable>(_ url: URL, as type: T.Type) throws(UserError) -> T {
-    let data = try Data(contentsOfInput: url, limit: 64 << 20)
-    do {
-      return try JSONDecoder().decode(type, from: data)
-    } catch let error as DecodingError {
-      throw UserError(.badData, "\(url.path): \(Self.describe(error)); fetch or mend the file")
-    } catch let error as UserError {
-      // A configuration that decodes but asks for what is not supported says so itself.
-      throw UserError(error.kind, "\(url.path): \(error.message)")
-    } catch {
-      throw UserError(.badData, "\(url.path): is not sound JSON; fetch or mend the file")
-    }
-  }
-
-  private static func describe(_ error: DecodingError) -> String {
-    func place(_ path: [any CodingKey]) -> String { quoted(path.map(\.stringValue).joined(separator: ".")) }
-    switch error {
-    case .keyNotFound(let key, let context): return "\(place(context.codingPath + [key])) is missing"
-    case .typeMismatch(_, let context), .valueNotFound(_, let context):
-      return "\(place(context.codingPath)) is of another type than needed"
-    case .dataCorrupted(let context):
-      if context.codingPath.isEmpty { return "is not sound JSON" }
-      return "\(place(context.codingPath)): \(context.debugDescription)"
-    @unknown default: return "is not sound JSON"
-    }
   }
 }

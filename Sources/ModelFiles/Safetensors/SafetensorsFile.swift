@@ -22,7 +22,8 @@ public final class SafetensorsFile: Sendable {
     let length = start.enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
     if start.starts(with: [0x50, 0x4B, 3, 4]) || (start[0] == 0x80 && (2...5).contains(start[1])) {
       throw UserError(
-        .badData, "\(url.path): a PyTorch pickle, not a safetensors file; save it as safetensors and name that")
+        .badData, at: .file(url), "a PyTorch pickle, not a safetensors file",
+        remedy: "save it as safetensors and name that")
     }
     guard length <= UInt64(SafetensorsHeader.lengthLimit), Int(length) <= file.size - 8 else {
       throw Self.damaged(
@@ -42,7 +43,7 @@ public final class SafetensorsFile: Sendable {
   }
 
   private static func damaged(_ url: URL, _ reason: String) -> UserError {
-    UserError(.badData, "\(url.path): \(reason); fetch or make the file again")
+    UserError(.badData, at: .file(url), reason, remedy: "fetch or make the file again")
   }
 
   /// The names of the tensors, sorted.
@@ -60,18 +61,27 @@ public final class SafetensorsFile: Sendable {
   public func typeName(of name: String) -> String? { header.entries[name]?.type.rawValue }
 
   /// A tensor of F64, F32, F16 or BF16, as floats.
-  public func tensor(_ name: String) throws(UserError) -> HostTensor {
+  ///
+  /// - Parameter mustBeFinite: whether NaN and infinity are refused, with kind `badData`.
+  public func tensor(_ name: String, mustBeFinite: Bool = true) throws(UserError) -> HostTensor {
     let entry = try entry(name)
     guard entry.type.isFloat else {
-      throw UserError(.badData, "\(url.path): \(quoted(name)) is \(entry.type.rawValue), but floats are needed")
+      throw UserError(.badData, at: [.file(url), .tensor(name)], "is \(entry.type.rawValue), but floats are needed")
     }
-    let values = try elements(entry, of: Float.self) { source, target in
+    var isFinite = true
+    let values = try elements(name, entry, of: Float.self) { source, target in
       switch entry.type {
       case .float32: convertFloat32(source, target)
       case .float16: convertFloat16(source, target)
       case .bfloat16: convertBFloat16(source, target)
       default: convertFloat64(source, target)
       }
+      // While the piece is in the cache.
+      isFinite = isFinite && areFinite(target)
+    }
+    guard isFinite || !mustBeFinite else {
+      throw UserError(
+        .badData, at: [.file(url), .tensor(name)], "holds NaN or infinity", remedy: "fetch or make the file again")
     }
     return HostTensor(entry.shape, values)
   }
@@ -80,9 +90,10 @@ public final class SafetensorsFile: Sendable {
   public func integers(_ name: String) throws(UserError) -> (shape: Shape, values: [Int64]) {
     let entry = try entry(name)
     guard entry.type.isInteger else {
-      throw UserError(.badData, "\(url.path): \(quoted(name)) is \(entry.type.rawValue), but whole numbers are needed")
+      throw UserError(
+        .badData, at: [.file(url), .tensor(name)], "is \(entry.type.rawValue), but whole numbers are needed")
     }
-    let values = try elements(entry, of: Int64.self) { source, target in
+    let values = try elements(name, entry, of: Int64.self) { source, target in
       switch entry.type {
       case .int64, .uint64: widen(source, target, Int64.self)
       case .int32: widen(source, target, Int32.self)
@@ -94,28 +105,30 @@ public final class SafetensorsFile: Sendable {
       }
     }
     if entry.type == .uint64, values.contains(where: { $0 < 0 }) {
-      throw UserError(.badData, "\(url.path): \(quoted(name)) has numbers beyond 63 bits")
+      throw UserError(.badData, at: [.file(url), .tensor(name)], "has numbers beyond 63 bits")
     }
     return (entry.shape, values)
   }
 
   private func entry(_ name: String) throws(UserError) -> SafetensorsHeader.Entry {
     guard let entry = header.entries[name] else {
-      throw UserError(.badData, "\(url.path): has no tensor \(quoted(name)); is it the right file?")
+      throw UserError(.badData, at: [.file(url), .tensor(name)], "is missing", remedy: "is it the right file?")
     }
     return entry
   }
 
   /// Reads a tensor in pieces that stay in the cache, and converts each.
   private func elements<Element: BitwiseCopyable>(
-    _ entry: SafetensorsHeader.Entry, of: Element.Type,
+    _ name: String, _ entry: SafetensorsHeader.Entry, of: Element.Type,
     _ convert: (UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Element>) -> Void
   ) throws(UserError) -> [Element] {
     let count = entry.shape.count
     let size = entry.type.size
     // A file full of holes can be as large as it likes.
     guard UInt64(count) < ProcessInfo.processInfo.physicalMemory / UInt64(MemoryLayout<Element>.stride) else {
-      throw UserError(.badData, "\(url.path): \(entry.shape) does not fit into memory; is it the right file?")
+      throw UserError(
+        .badData, at: [.file(url), .tensor(name)], "\(entry.shape) does not fit into memory",
+        remedy: "is it the right file?")
     }
     let piece = 1 << 17
     var failure: UserError?

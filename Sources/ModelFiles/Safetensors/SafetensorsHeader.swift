@@ -104,13 +104,3 @@ struct SafetensorsHeader: Sendable {
     }
   }
 }
-
-/// A name out of an untrusted file, fit to stand in a line of text: on one line, and not for ever.
-func quoted(_ name: String) -> String {
-  var result = "'"
-  for scalar in name.unicodeScalars.prefix(120) {
-    result.unicodeScalars.append(scalar.value < 32 || (127..<160).contains(scalar.value) ? "?" : scalar)
-  }
-  if name.unicodeScalars.count > 120 { result += "…" }
-  return result + "'"
-}

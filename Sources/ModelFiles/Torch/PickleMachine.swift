@@ -1,3 +1,5 @@
+import Tensors
+
 /// Reads a pickle without running any of it: the opcodes that PyTorch's files use, over values that are nothing but data.
 ///
 /// Containers live in one table and values name them by their number, so that nesting, however deep, costs no stack, and cycles

@@ -9,7 +9,7 @@ public final class FileWeights: WeightSource, Sendable {
   private let places: [String: (file: SafetensorsFile, name: String)]
   private let taken = Mutex<Set<String>>([])
   /// What messages call the source.
-  private let title: String
+  private let title: URL
   private let warn: @Sendable (String) -> Void
 
   /// - Parameters:
@@ -22,15 +22,15 @@ public final class FileWeights: WeightSource, Sendable {
     precondition(!files.isEmpty)
     self.names = names
     self.warn = warn
-    title = files[0].url.path
+    title = files[0].url
     var places: [String: (file: SafetensorsFile, name: String)] = [:]
     for file in files {
       for name in file.names {
         let canonical = names.canonical(name)
         if let other = places.updateValue((file, name), forKey: canonical) {
           throw UserError(
-            .badData,
-            "\(file.url.path): \(quoted(name)) is there twice, also as \(quoted(other.name)); make the file again")
+            .badData, at: [.file(file.url), .tensor(name)], "is there twice, also as \(quoted(other.name))",
+            remedy: "make the file again")
         }
       }
     }
@@ -45,13 +45,14 @@ public final class FileWeights: WeightSource, Sendable {
     let canonical = names.canonical(name)
     guard let place = places[canonical] else {
       throw UserError(
-        .badData, "\(title): the tensor \(quoted(name)) is missing; do the weights belong to this configuration?")
+        .badData, at: [.file(title), .tensor(name)], "is missing",
+        remedy: "do the weights belong to this configuration?")
     }
     let found = place.file.shape(of: place.name)
     guard found == shape else {
       throw UserError(
-        .badData,
-        "\(place.file.url.path): \(quoted(place.name)) is \(found ?? []), but the configuration asks for \(shape)")
+        .badData, at: [.file(place.file.url), .tensor(place.name)],
+        "is \(found ?? []), but the configuration asks for \(shape)")
     }
     taken.withLock { _ = $0.insert(canonical) }
     return try place.file.tensor(place.name)
@@ -66,10 +67,10 @@ public final class FileWeights: WeightSource, Sendable {
     let unknown = left.filter { !isSurplus($0.key) }
     guard unknown.isEmpty else {
       throw UserError(
-        .badData,
-        "\(title): has tensors that the configuration does not know: \(Self.some(unknown)); do they belong together?")
+        .badData, at: .file(title), "has tensors that the configuration does not know: \(Self.some(unknown))",
+        remedy: "do they belong together?")
     }
-    if !left.isEmpty { warn("\(title): tensors that are not needed are passed over: \(Self.some(left))") }
+    if !left.isEmpty { warn("\(title.path): tensors that are not needed are passed over: \(Self.some(left))") }
   }
 
   /// The first names, and how many more there are.

@@ -41,7 +41,7 @@ public struct AutoencoderConfiguration: Sendable, Hashable, Decodable {
   }
 
   public init(from decoder: any Decoder) throws {
-    let settings = try SettingsReader(decoder, of: "VAE")
+    let settings = try SettingsReader(decoder)
     try settings.require("act_fn", "silu")
     try settings.require("down_block_types", "DownEncoderBlock2D")
     try settings.require("up_block_types", "UpDecoderBlock2D")
@@ -55,7 +55,7 @@ public struct AutoencoderConfiguration: Sendable, Hashable, Decodable {
       convolvesLatents: try settings.value("use_post_quant_conv", true),
       needsFloat32: try settings.value("force_upcast", true))
     guard try settings.value("out_channels", 3) == pictureChannels else {
-      throw UserError(.badData, "the VAE's in_channels and out_channels differ")
+      throw UserError(.badData, at: .key("out_channels"), "differs from in_channels")
     }
     try check()
   }
@@ -63,19 +63,25 @@ public struct AutoencoderConfiguration: Sendable, Hashable, Decodable {
   /// A picture's height and width over its latents'; they must be whole multiples of it.
   public var sizeMultiple: Int { 1 << (levels.count - 1) }
 
-  /// Throws where the numbers make no model.
+  /// Throws `badData` that names the key where the numbers make no model.
   public func check() throws(UserError) {
-    guard !levels.isEmpty, levels.count <= 8 else {
-      throw UserError(.badData, "the VAE has \(levels.count) levels, 1 to 8 are supported")
+    try StableDiffusion.check("block_out_channels", levels.count, in: SettingRange.levels)
+    try StableDiffusion.check("in_channels", pictureChannels, in: 3...3)
+    for (key, value) in [("latent_channels", latentChannels), ("norm_num_groups", groups)]
+      + levels.map({ ("block_out_channels", $0) })
+    {
+      try StableDiffusion.check(key, value, in: SettingRange.size)
     }
-    guard pictureChannels == 3, min(latentChannels, layers, groups) > 0, scalingFactor > 0 else {
-      throw UserError(.badData, "the VAE's configuration has a size that is not positive, or other than 3 channels")
-    }
-    for channels in levels where channels <= 0 || channels % groups != 0 {
-      throw UserError(.badData, "the VAE has a level of \(channels) channels, not to be cut into \(groups) groups")
+    try StableDiffusion.check("layers_per_block", layers, in: SettingRange.layers)
+    try StableDiffusion.check("scaling_factor", scalingFactor, in: 1e-4...1e4)
+    for channels in levels where channels % groups != 0 {
+      throw UserError(
+        .badData, at: .key("block_out_channels"),
+        "a level of \(channels) channels, not to be cut into \(groups) groups")
     }
     if let last = levels.last, attends, last > 512 {
-      throw UserError(.badData, "the VAE attends over \(last) channels, up to 512 are supported")
+      throw UserError(
+        .badData, at: .key("block_out_channels"), "attention over \(last) channels, up to 512 are supported")
     }
   }
 }

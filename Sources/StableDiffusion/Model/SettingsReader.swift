@@ -1,11 +1,10 @@
+import ModelFiles
 import Tensors
 
 /// Reads a component's `config.json` as diffusers and transformers write it: a flat object, where a missing key means
-/// the default that the library had when the key came up.
+/// the default that the library had when the key came up. Errors name the key; whoever read the file adds its name.
 struct SettingsReader {
   private let container: KeyedDecodingContainer<Key>
-  /// What the object configures, for messages: "UNet".
-  private let component: String
 
   struct Key: CodingKey {
     let stringValue: String
@@ -14,9 +13,10 @@ struct SettingsReader {
     init?(intValue: Int) { nil }
   }
 
-  init(_ decoder: any Decoder, of component: String) throws {
-    container = try decoder.container(keyedBy: Key.self)
-    self.component = component
+  /// - Parameter inner: an object that the settings may stand in, one level deeper.
+  init(_ decoder: any Decoder, within inner: String? = nil) throws {
+    let outer = try decoder.container(keyedBy: Key.self)
+    container = inner.flatMap { try? outer.nestedContainer(keyedBy: Key.self, forKey: Key(stringValue: $0)) } ?? outer
   }
 
   /// The value of `key`; `fallback` where it is missing or null.
@@ -32,15 +32,39 @@ struct SettingsReader {
       throw error
     } catch {
       let found = (try? container.decode(Setting.self, forKey: Key(stringValue: key))) ?? .other
-      throw UserError(.badData, "the \(component)'s \(key) is \(found), which is not of the expected kind")
+      let needed =
+        if case .list = found { "lists are not supported" } else { "\(UserError.word(for: type)) is needed" }
+      throw UserError(.badData, at: .key(key), "\(found), but \(needed)")
     }
   }
 
   /// Throws unless `key` is missing, null or `known`: settings that would make another model of it.
   func require(_ key: String, _ known: Setting) throws {
-    guard let found = try optional(key, Setting.self), found != known, found != .null else { return }
-    throw UserError(.badData, "the \(component)'s \(key) is \(found), only \(known) is supported")
+    guard let found = try optional(key, Setting.self)?.once, found != known, found != .null else { return }
+    throw UserError(.badData, at: .key(key), "\(found) is not supported, only \(known) is")
   }
+}
+
+/// Throws unless a number of a configuration lies where a model's can. The bounds are far beyond any model's, and so
+/// narrow that no product of a tensor's sizes leaves 64 bits.
+func check<Number: Comparable>(
+  _ key: String, _ value: Number, in range: ClosedRange<Number>
+) throws(UserError) {
+  guard range.contains(value) else {
+    throw UserError(.badData, at: .key(key), "\(value) is not between \(range.lowerBound) and \(range.upperBound)")
+  }
+}
+
+/// What the numbers of configurations may be.
+enum SettingRange {
+  /// Channels, widths and heads.
+  static let size = 1...65_536
+  /// Blocks one after the other.
+  static let layers = 1...256
+  static let levels = 1...8
+  /// A sampler needs two to stand between.
+  static let timesteps = 2...1_000_000
+  static let epsilon: ClosedRange<Float> = .leastNormalMagnitude...1
 }
 
 /// One value of a configuration, of whatever kind.
@@ -71,10 +95,18 @@ enum Setting: Decodable, Equatable, CustomStringConvertible, ExpressibleByNilLit
     } else if let value = try? container.decode(String.self) {
       self = .text(value)
     } else if let values = try? container.decode([Setting].self) {
-      // A list that says the same for every level says it once.
-      self = values.dropFirst().allSatisfy { $0 == values[0] } && !values.isEmpty ? values[0] : .list(values)
+      self = .list(values)
     } else {
       self = .other
+    }
+  }
+
+  /// The value itself, or what a list says for every level: that is saying it once.
+  var once: Setting {
+    if case .list(let values) = self, let first = values.first, values.allSatisfy({ $0 == first }) {
+      first
+    } else {
+      self
     }
   }
 
@@ -83,8 +115,8 @@ enum Setting: Decodable, Equatable, CustomStringConvertible, ExpressibleByNilLit
     case .null: "null"
     case .flag(let value): "\(value)"
     case .number(let value): value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
-    case .text(let value): "\"\(value)\""
-    case .list(let values): "[" + values.map(\.description).joined(separator: ", ") + "]"
+    case .text(let value): quoted(value)
+    case .list(let values): "[" + values.prefix(8).map(\.description).joined(separator: ", ") + "]"
     case .other: "an object"
     }
   }

@@ -23,19 +23,21 @@ public struct StableDiffusionModel: Sendable {
     let autoencoder = try folder.configuration("vae", as: AutoencoderConfiguration.self)
     guard unet.contextWidth == textEncoder.width else {
       throw UserError(
-        .badData,
-        "\(folder.url.path): the UNet reads text of width \(unet.contextWidth), the text encoder writes "
-          + "\(textEncoder.width)")
+        .badData, at: .file(folder.url),
+        "the UNet reads text of width \(unet.contextWidth), the text encoder writes \(textEncoder.width)")
     }
     guard unet.inputChannels == autoencoder.latentChannels else {
       throw UserError(
-        .badData,
-        "\(folder.url.path): the UNet takes latents of \(unet.inputChannels) channels, the VAE makes "
-          + "\(autoencoder.latentChannels)")
+        .badData, at: .file(folder.url),
+        "the UNet takes latents of \(unet.inputChannels) channels, the VAE makes \(autoencoder.latentChannels)")
+    }
+    let scheduler = try folder.configuration("scheduler", as: SchedulerConfiguration.self)
+    do throws(UserError) { _ = try NoiseSchedule(scheduler) } catch {
+      throw error.at(.file(folder.configuration("scheduler")))
     }
     shape = ModelShape(
       name: folder.url.lastPathComponent, textEncoder: textEncoder, unet: unet, autoencoder: autoencoder,
-      scheduler: try folder.configuration("scheduler", as: SchedulerConfiguration.self),
+      scheduler: scheduler,
       resolution: unet.sampleSize * autoencoder.sizeMultiple)
     self.folder = folder
     seed = 0
@@ -54,9 +56,9 @@ public struct StableDiffusionModel: Sendable {
     let tokenizer = try CLIPTokenizer(folder: folder.tokenizer)
     guard tokenizer.vocabularySize <= shape.textEncoder.vocabularySize else {
       throw UserError(
-        .badData,
-        "\(folder.url.path): the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder "
-          + "\(shape.textEncoder.vocabularySize); take the model as it was before tokens were added to it")
+        .badData, at: .file(folder.url),
+        "the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder \(shape.textEncoder.vocabularySize)",
+        remedy: "take the model as it was before tokens were added to it")
     }
     return tokenizer
   }

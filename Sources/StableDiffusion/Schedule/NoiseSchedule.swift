@@ -18,12 +18,14 @@ public struct NoiseSchedule: Sendable, Hashable {
     let name = configuration.predictionType ?? PredictionType.epsilon.rawValue
     guard let predictionType = PredictionType(rawValue: name) else {
       throw UserError(
-        .badData, "the scheduler's prediction_type '\(name)' is not supported: epsilon and v_prediction are")
+        .badData, at: .key("prediction_type"), "\(quoted(name)) is not supported: epsilon and v_prediction are")
     }
     self.predictionType = predictionType
     let betas = try NoiseSchedule.betas(configuration)
     guard betas.allSatisfy({ $0 > 0 && $0 < 1 }) else {
-      throw UserError(.badData, "the scheduler's betas do not all lie between 0 and 1")
+      throw UserError(
+        .badData, at: .key(configuration.trainedBetas == nil ? "beta_end" : "trained_betas"),
+        "the betas do not all lie between 0 and 1")
     }
     var alphas = NoiseSchedule.products(betas.map { 1 - $0 })
     if configuration.rescaleBetasZeroSNR ?? false { alphas = NoiseSchedule.endingInNoise(alphas) }
@@ -56,13 +58,11 @@ public struct NoiseSchedule: Sendable, Hashable {
 
   private static func betas(_ configuration: SchedulerConfiguration) throws(UserError) -> [Float] {
     if let betas = configuration.trainedBetas {
-      guard !betas.isEmpty else { throw UserError(.badData, "the scheduler's trained_betas is empty") }
+      try check("trained_betas", betas.count, in: SettingRange.timesteps)
       return betas.map { Float($0) }
     }
     let steps = configuration.trainingSteps ?? 1000
-    guard (2...1_000_000).contains(steps) else {
-      throw UserError(.badData, "the scheduler's num_train_timesteps is \(steps): it must be 2 or more")
-    }
+    try check("num_train_timesteps", steps, in: SettingRange.timesteps)
     let start = configuration.betaStart ?? 0.0001
     let end = configuration.betaEnd ?? 0.02
     let schedule = configuration.betaSchedule ?? "linear"
@@ -72,7 +72,7 @@ public struct NoiseSchedule: Sendable, Hashable {
       return line(from: start.squareRoot(), to: end.squareRoot(), count: steps).map { $0 * $0 }
     default:
       throw UserError(
-        .badData, "the scheduler's beta_schedule '\(schedule)' is not supported: linear and scaled_linear are")
+        .badData, at: .key("beta_schedule"), "\(quoted(schedule)) is not supported: linear and scaled_linear are")
     }
   }
 

@@ -1,7 +1,7 @@
 import Operators
 import Tensors
 
-/// What `text_encoder/config.json` says of a CLIP text encoder.
+/// What `text_encoder/config.json` says of a CLIP text encoder, plainly or under `text_config`.
 public struct CLIPTextConfiguration: Sendable, Hashable, Decodable {
   public var vocabularySize: Int
   /// The width of a token's vector, and of the context the UNet gets.
@@ -30,7 +30,7 @@ public struct CLIPTextConfiguration: Sendable, Hashable, Decodable {
   }
 
   public init(from decoder: any Decoder) throws {
-    let settings = try SettingsReader(decoder, of: "text encoder")
+    let settings = try SettingsReader(decoder, within: "text_config")
     let activation: String = try settings.value("hidden_act", "quick_gelu")
     self.init(
       vocabularySize: try settings.value("vocab_size", 49408), width: try settings.value("hidden_size", 512),
@@ -48,22 +48,25 @@ public struct CLIPTextConfiguration: Sendable, Hashable, Decodable {
     case "gelu_new", "gelu_pytorch_tanh": return .geluTanh
     default:
       throw UserError(
-        .badData,
-        "the text encoder's hidden_act is \"\(name)\", only \"quick_gelu\", \"gelu\" and \"gelu_pytorch_tanh\" "
-          + "are supported")
+        .badData, at: .key("hidden_act"),
+        "\(quoted(name)), only 'quick_gelu', 'gelu' and 'gelu_pytorch_tanh' are supported")
     }
   }
 
-  /// Throws where the numbers make no model.
+  /// Throws `badData` that names the key where the numbers make no model.
   public func check() throws(UserError) {
-    let least = min(vocabularySize, width, hiddenWidth, layers, heads, positions)
-    guard least > 0, epsilon > 0 else {
-      throw UserError(.badData, "the text encoder's configuration has a size that is not positive")
+    for (key, value) in [("hidden_size", width), ("intermediate_size", hiddenWidth), ("num_attention_heads", heads)] {
+      try StableDiffusion.check(key, value, in: SettingRange.size)
     }
+    try StableDiffusion.check("num_hidden_layers", layers, in: SettingRange.layers)
+    // A prompt's start and end leave room for a token.
+    try StableDiffusion.check("max_position_embeddings", positions, in: 3...65_536)
+    try StableDiffusion.check("vocab_size", vocabularySize, in: 1...(1 << 24))
+    try StableDiffusion.check("layer_norm_eps", epsilon, in: SettingRange.epsilon)
     guard width % heads == 0, width / heads <= 160 else {
       throw UserError(
-        .badData,
-        "the text encoder's hidden_size \(width) over \(heads) heads; heads of 1 to 160 whole numbers are supported")
+        .badData, at: .key("hidden_size"),
+        "\(width) over \(heads) heads; heads of 1 to 160 whole numbers are supported")
     }
   }
 }

@@ -56,41 +56,47 @@ public struct UNetConfiguration: Sendable, Hashable, Decodable {
     self.usesLinearProjection = usesLinearProjection
     self.groups = groups
     self.epsilon = epsilon
-    self.timeWidth = timeWidth ?? 4 * (levels.first?.channels ?? 0)
+    // Wraps where `check` will refuse the channels.
+    self.timeWidth = timeWidth ?? 4 &* (levels.first?.channels ?? 0)
     self.flipsSineToCosine = flipsSineToCosine
     self.frequencyShift = frequencyShift
     self.sampleSize = sampleSize
   }
 
-  /// Throws where the numbers make no model.
+  /// Throws `badData` that names the key where the numbers make no model.
   public func check() throws(UserError) {
-    guard !levels.isEmpty, levels.count <= 8 else {
-      throw UserError(.badData, "the UNet has \(levels.count) levels, 1 to 8 are supported")
-    }
+    try StableDiffusion.check("block_out_channels", levels.count, in: SettingRange.levels)
     guard inputChannels == outputChannels else {
       throw UserError(
-        .badData,
-        "the UNet has in_channels \(inputChannels) and out_channels \(outputChannels); inpainting and other models "
-          + "that take more than noisy latents are not supported")
+        .badData, at: .key("in_channels"),
+        "\(inputChannels), and out_channels \(outputChannels): inpainting and other models that take more than noisy "
+          + "latents are not supported")
     }
-    let least = min(inputChannels, contextWidth, groups, timeWidth, sampleSize)
-    guard least > 0, epsilon > 0 else {
-      throw UserError(.badData, "the UNet's configuration has a size that is not positive")
+    let sizes =
+      levels.map { ("block_out_channels", $0.channels) } + levels.map { ("attention_head_dim", $0.heads) } + [
+        ("in_channels", inputChannels), ("cross_attention_dim", contextWidth), ("norm_num_groups", groups),
+        ("time_embedding_dim", timeWidth),
+      ]
+    for (key, value) in sizes {
+      try StableDiffusion.check(key, value, in: SettingRange.size)
     }
+    try StableDiffusion.check("sample_size", sampleSize, in: 1...8192)
+    try StableDiffusion.check("norm_eps", epsilon, in: SettingRange.epsilon)
+    try StableDiffusion.check("freq_shift", frequencyShift, in: 0...1)
     for (index, level) in levels.enumerated() {
-      guard min(level.channels, level.layers, level.heads, level.transformerBlocks) > 0 else {
-        throw UserError(.badData, "the UNet's level \(index) has a size that is not positive")
-      }
+      try StableDiffusion.check("layers_per_block", level.layers, in: SettingRange.layers)
+      try StableDiffusion.check("transformer_layers_per_block", level.transformerBlocks, in: SettingRange.layers)
       guard level.channels % groups == 0 else {
         throw UserError(
-          .badData, "the UNet's level \(index) has \(level.channels) channels, not to be cut into \(groups) groups")
+          .badData, at: .key("block_out_channels"),
+          "level \(index) has \(level.channels) channels, not to be cut into \(groups) groups")
       }
       let attends = level.attendsDown || level.attendsUp || index == levels.count - 1
       guard !attends || (level.channels % level.heads == 0 && level.channels / level.heads <= 160) else {
         throw UserError(
-          .badData,
-          "the UNet's level \(index) has \(level.channels) channels in \(level.heads) heads; heads of 1 to 160 whole "
-            + "channels are supported")
+          .badData, at: .key("attention_head_dim"),
+          "level \(index) has \(level.channels) channels in \(level.heads) heads; heads of 1 to 160 whole channels are "
+            + "supported")
       }
     }
   }
@@ -98,7 +104,7 @@ public struct UNetConfiguration: Sendable, Hashable, Decodable {
 
 extension UNetConfiguration {
   public init(from decoder: any Decoder) throws {
-    let settings = try SettingsReader(decoder, of: "UNet")
+    let settings = try SettingsReader(decoder)
     try UNetConfiguration.refuseOtherModels(settings)
 
     let channels: [Int] = try settings.value("block_out_channels", [320, 640, 1280, 1280])
@@ -116,7 +122,8 @@ extension UNetConfiguration {
       ("down_block_types", down.count), ("up_block_types", up.count), ("layers_per_block", layers.count),
       ("attention_head_dim", heads.count), ("transformer_layers_per_block", blocks.count),
     ] where count != channels.count {
-      throw UserError(.badData, "the UNet's \(name) is for \(count) levels, block_out_channels for \(channels.count)")
+      throw UserError(
+        .badData, at: .key(name), "is for \(count) levels, block_out_channels for \(channels.count)")
     }
     try UNetConfiguration.refuse(down, besides: [plainDown, "CrossAttnDownBlock2D"], "down_block_types")
     try UNetConfiguration.refuse(up, besides: [plainUp, "CrossAttnUpBlock2D"], "up_block_types")
@@ -145,8 +152,8 @@ extension UNetConfiguration {
   private static func refuseOtherModels(_ settings: SettingsReader) throws {
     if let kind = try settings.optional("addition_embed_type", String.self) {
       let hint =
-        kind == "text_time" ? ": that is Stable Diffusion XL, which is not supported yet" : ", only null is supported"
-      throw UserError(.badData, "the UNet's addition_embed_type is \"\(kind)\"\(hint)")
+        kind == "text_time" ? "that is Stable Diffusion XL, which is not supported yet" : "only null is supported"
+      throw UserError(.badData, at: .key("addition_embed_type"), "\(quoted(kind)), \(hint)")
     }
     try settings.require("mid_block_type", "UNetMidBlock2DCrossAttn")
     try settings.require("act_fn", "silu")
@@ -175,7 +182,7 @@ extension UNetConfiguration {
 
   private static func refuse(_ blocks: [String], besides known: [String], _ key: String) throws(UserError) {
     guard let other = blocks.first(where: { !known.contains($0) }) else { return }
-    let names = known.map { "\"\($0)\"" }.joined(separator: " and ")
-    throw UserError(.badData, "the UNet's \(key) has \"\(other)\", only \(names) are supported")
+    let names = known.map(quoted).joined(separator: " and ")
+    throw UserError(.badData, at: .key(key), "has \(quoted(other)), only \(names) are supported")
   }
 }

@@ -21,6 +21,10 @@ public final class CPUBackend: Backend {
   public init(
     precision: ElementType = .float32, engine: ProductEngine = .automatic
   ) throws(OperationError) {
+    guard !vector_instruction_set_is_missing() else {
+      let sets = (0..<vector_instruction_sets()).map { String(cString: vector_instruction_set_name($0)) }
+      throw OperationError(.unsupported, "TI_GPU_INSTRUCTION_SET", "this processor has \(sets.joined(separator: ", "))")
+    }
     self.precision = precision
     self.engine = engine
     products = try Products()

@@ -19,7 +19,7 @@ typedef struct {
 
 static const instruction_set *chosen(void) {
   static const instruction_set sets[] = INSTRUCTION_SETS(SET);
-  return &sets[best_instruction_set()];
+  return &sets[chosen_set];
 }
 
 static size_t up(size_t x, size_t multiple) { return (x + multiple - 1) / multiple * multiple; }
@@ -64,7 +64,8 @@ void vector_attention_backward(const vector_attention *a, vector_attention_segme
   chosen()->backward(a, segment, packed, log_sum_exp, products, dq, dk, dv, scratch);
 }
 
-CLONES void vector_attention_row_products(const vector_attention *a, const void *dy, const void *o, float *products) {
+LOOP(void, vector_attention_row_products, (const vector_attention *a, const void *dy, const void *o, float *products),
+     (a, dy, o, products)) {
   const size_t d = a->dimension, stride = a->heads * d;
   float ds[block_size], os[block_size];
   for (size_t row = 0; row < a->queries; ++row) {
@@ -83,8 +84,10 @@ CLONES void vector_attention_row_products(const vector_attention *a, const void 
   }
 }
 
-CLONES void vector_attention_gather(const vector_attention *a, void *gradient, const float *partial, size_t stride,
-                                    size_t count, size_t rows, float factor) {
+LOOP(void, vector_attention_gather,
+     (const vector_attention *a, void *gradient, const float *partial, size_t stride, size_t count, size_t rows,
+      float factor),
+     (a, gradient, partial, stride, count, rows, factor)) {
   const size_t d = a->dimension, padded = vector_attention_padded_dimension(a);
   float sums[block_size];
   for (size_t row = 0; row < rows; ++row)

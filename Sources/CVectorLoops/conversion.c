@@ -2,11 +2,11 @@
 // instructions of its own where the processor has them.
 #include "loops.h"
 
-CLONES static void widen_bfloat16_loop(float *y, const uint16_t *x, size_t count) {
+LOOP(void, widen_bfloat16, (float *y, const uint16_t *x, size_t count), (y, x, count)) {
   for (size_t i = 0; i < count; ++i) y[i] = bits_to_float((uint32_t)x[i] << 16);
 }
 
-CLONES static void narrow_bfloat16_loop(uint16_t *y, const float *x, size_t count) {
+LOOP(void, narrow_bfloat16, (uint16_t *y, const float *x, size_t count), (y, x, count)) {
   for (size_t i = 0; i < count; ++i) {
     const uint32_t bits = float_to_bits(x[i]);
     const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
@@ -15,7 +15,7 @@ CLONES static void narrow_bfloat16_loop(uint16_t *y, const float *x, size_t coun
   }
 }
 
-CLONES static void widen_float16_loop(float *y, const uint16_t *x, size_t count) {
+STATIC_LOOP(void, widen_float16_loop, (float *y, const uint16_t *x, size_t count), (y, x, count)) {
   for (size_t i = 0; i < count; ++i) {
     const uint32_t sign = (uint32_t)(x[i] & 0x8000u) << 16, magnitude = x[i] & 0x7fffu;
     // A multiplication by 2^112 moves the exponent, subnormal numbers included; what was infinite or NaN gets its exponent back.
@@ -24,7 +24,7 @@ CLONES static void widen_float16_loop(float *y, const uint16_t *x, size_t count)
   }
 }
 
-CLONES static void narrow_float16_loop(uint16_t *y, const float *x, size_t count) {
+STATIC_LOOP(void, narrow_float16_loop, (uint16_t *y, const float *x, size_t count), (y, x, count)) {
   for (size_t i = 0; i < count; ++i) {
     const uint32_t bits = float_to_bits(x[i]), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
     const uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
@@ -53,18 +53,12 @@ __attribute__((target("avx,f16c"))) static size_t narrow_float16_f16c(uint16_t *
   return i;
 }
 
-static bool has_f16c(void) {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c");
-}
+static bool has_f16c(void) { return chosen_set >= 1; }
 #else
 static bool has_f16c(void) { return false; }
 static size_t widen_float16_f16c(float *y, const uint16_t *x, size_t count) { return 0; }
 static size_t narrow_float16_f16c(uint16_t *y, const float *x, size_t count) { return 0; }
 #endif
-
-void widen_bfloat16(float *y, const uint16_t *x, size_t count) { widen_bfloat16_loop(y, x, count); }
-void narrow_bfloat16(uint16_t *y, const float *x, size_t count) { narrow_bfloat16_loop(y, x, count); }
 
 void widen_float16(float *y, const uint16_t *x, size_t count) {
   const size_t done = has_f16c() ? widen_float16_f16c(y, x, count) : 0;

@@ -4,7 +4,7 @@
 //   TARGET   the function attribute that allows the set
 //   WIDTH    floats in a vector register
 //
-// and makes INSTRUCTION_SETS(SET) of them: SET(suffix, width), the plainest first, as `best_instruction_set` counts.
+// and makes INSTRUCTION_SETS(SET) of them: SET(suffix, width), the plainest first, as `chosen_set` counts.
 
 #define NAME(x) x##_any
 #define TARGET
@@ -35,13 +35,3 @@
 #else
 #define INSTRUCTION_SETS(SET) {SET(any, 4)}
 #endif
-
-// The best set of this processor.
-static inline int best_instruction_set(void) {
-#ifdef __x86_64__
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) return 2;
-  if (__builtin_cpu_supports("x86-64-v3")) return 1;
-#endif
-  return 0;
-}

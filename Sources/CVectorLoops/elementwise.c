@@ -17,7 +17,8 @@ void vector_convert(void *y, vector_type y_type, const void *x, vector_type x_ty
   }
 }
 
-CLONES void vector_add(void *y, const void *a, const void *b, vector_type type, size_t count) {
+LOOP(void, vector_add, (void *y, const void *a, const void *b, vector_type type, size_t count),
+     (y, a, b, type, count)) {
   float as[block_size], bs[block_size], ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
@@ -28,8 +29,9 @@ CLONES void vector_add(void *y, const void *a, const void *b, vector_type type, 
   }
 }
 
-CLONES void vector_add4(void *y, const void *a, const void *b, const void *c, const void *d, vector_type type,
-                        size_t count) {
+LOOP(void, vector_add4,
+     (void *y, const void *a, const void *b, const void *c, const void *d, vector_type type, size_t count),
+     (y, a, b, c, d, type, count)) {
   static const float zeros[block_size];
   float as[block_size], bs[block_size], cs[block_size], ds[block_size], ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
@@ -42,8 +44,9 @@ CLONES void vector_add4(void *y, const void *a, const void *b, const void *c, co
   }
 }
 
-CLONES void vector_weighted_sum(void *y, vector_type type, const float *x, const float *z, float a, float b,
-                                size_t count) {
+LOOP(void, vector_weighted_sum,
+     (void *y, vector_type type, const float *x, const float *z, float a, float b, size_t count),
+     (y, type, x, z, a, b, count)) {
   float ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
@@ -56,7 +59,8 @@ CLONES void vector_weighted_sum(void *y, vector_type type, const float *x, const
 // u = sqrt(2/π) (x + 0.044715 x³), doubled: 1/2 (1 + tanh u) is the sigmoid of 2u.
 static inline float tanh_argument(float x) { return 1.5957691f * x * (1.0f + 0.044715f * x * x); }
 
-CLONES void vector_activate(vector_activation f, void *y, const void *x, vector_type type, size_t count) {
+LOOP(void, vector_activate, (vector_activation f, void *y, const void *x, vector_type type, size_t count),
+     (f, y, x, type, count)) {
   float xs[block_size], ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
@@ -80,8 +84,9 @@ CLONES void vector_activate(vector_activation f, void *y, const void *x, vector_
   }
 }
 
-CLONES void vector_activate_backward(vector_activation f, void *dx, const void *dy, const void *x, vector_type type,
-                                     size_t count) {
+LOOP(void, vector_activate_backward,
+     (vector_activation f, void *dx, const void *dy, const void *x, vector_type type, size_t count),
+     (f, dx, dy, x, type, count)) {
   float xs[block_size], gs[block_size], ts[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
@@ -113,7 +118,8 @@ CLONES void vector_activate_backward(vector_activation f, void *dx, const void *
   }
 }
 
-CLONES void vector_geglu(void *y, const void *x, vector_type type, size_t rows, size_t channels) {
+LOOP(void, vector_geglu, (void *y, const void *x, vector_type type, size_t rows, size_t channels),
+     (y, x, type, rows, channels)) {
   float values[block_size], gates[block_size], ys[block_size];
   for (size_t row = 0; row < rows; ++row)
     for (size_t i = 0; i < channels; i += block_size) {
@@ -126,8 +132,9 @@ CLONES void vector_geglu(void *y, const void *x, vector_type type, size_t rows, 
     }
 }
 
-CLONES void vector_geglu_backward(void *dx, const void *dy, const void *x, vector_type type, size_t rows,
-                                  size_t channels) {
+LOOP(void, vector_geglu_backward,
+     (void *dx, const void *dy, const void *x, vector_type type, size_t rows, size_t channels),
+     (dx, dy, x, type, rows, channels)) {
   float values[block_size], gates[block_size], gradients[block_size], dvs[block_size], dgs[block_size];
   for (size_t row = 0; row < rows; ++row)
     for (size_t i = 0; i < channels; i += block_size) {
@@ -147,7 +154,8 @@ CLONES void vector_geglu_backward(void *dx, const void *dy, const void *x, vecto
     }
 }
 
-CLONES double vector_squared_error(const void *prediction, vector_type type, const float *target, size_t count) {
+LOOP(double, vector_squared_error, (const void *prediction, vector_type type, const float *target, size_t count),
+     (prediction, type, target, count)) {
   float scratch[block_size];
   double sum = 0;
   for (size_t i = 0; i < count; i += block_size) {
@@ -161,8 +169,9 @@ CLONES double vector_squared_error(const void *prediction, vector_type type, con
   return sum;
 }
 
-CLONES void vector_squared_error_backward(void *dx, const void *prediction, vector_type type, const float *goal,
-                                          float scale, size_t count) {
+LOOP(void, vector_squared_error_backward,
+     (void *dx, const void *prediction, vector_type type, const float *goal, float scale, size_t count),
+     (dx, prediction, type, goal, scale, count)) {
   float ps[block_size], ts[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);

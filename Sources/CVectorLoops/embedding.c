@@ -1,7 +1,9 @@
 #include "loops.h"
 
-CLONES void vector_embed(void *y, vector_type type, const void *row, vector_type row_type, const void *position,
-                         vector_type position_type, size_t count) {
+LOOP(void, vector_embed,
+     (void *y, vector_type type, const void *row, vector_type row_type, const void *position, vector_type position_type,
+      size_t count),
+     (y, type, row, row_type, position, position_type, count)) {
   float rs[block_size], ps[block_size], ys[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
@@ -12,7 +14,8 @@ CLONES void vector_embed(void *y, vector_type type, const void *row, vector_type
   }
 }
 
-CLONES void vector_accumulate(float *y, const void *x, vector_type type, float scale, size_t count) {
+LOOP(void, vector_accumulate, (float *y, const void *x, vector_type type, float scale, size_t count),
+     (y, x, type, scale, count)) {
   float xs[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);

@@ -6,14 +6,34 @@
 
 #include "vector_loops.h"
 
-// A loop so marked is compiled once for each set and chosen when the program starts.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__has_attribute)
-#if __has_attribute(target_clones)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
-#endif
-#ifndef CLONES
-#define CLONES
+// The set in use, counted from the plainest on: set when the program starts (instruction_set.c).
+extern int chosen_set;
+
+// A loop so defined is compiled once for each set:
+//
+//   LOOP(void, vector_add, (float *y, const float *x), (y, x)) { ... }
+//
+// Without `tune` the compiler would keep to half of v4's registers.
+#define LOOP(result, name, parameters, arguments) LOOP_FOR_EACH_SET(, result, name, parameters, arguments)
+#define STATIC_LOOP(result, name, parameters, arguments) LOOP_FOR_EACH_SET(static, result, name, parameters, arguments)
+
+#ifdef __x86_64__
+#define LOOP_FOR_EACH_SET(storage, result, name, parameters, arguments)                      \
+  static inline __attribute__((always_inline)) result name##_any parameters;                 \
+  __attribute__((target("arch=x86-64-v3,tune=x86-64"))) static result name##_v3 parameters { \
+    return name##_any arguments;                                                             \
+  }                                                                                          \
+  __attribute__((target("arch=x86-64-v4,tune=x86-64"))) static result name##_v4 parameters { \
+    return name##_any arguments;                                                             \
+  }                                                                                          \
+  storage result name parameters {                                                           \
+    if (chosen_set == 2) return name##_v4 arguments;                                         \
+    if (chosen_set == 1) return name##_v3 arguments;                                         \
+    return name##_any arguments;                                                             \
+  }                                                                                          \
+  static inline __attribute__((always_inline)) result name##_any parameters
+#else
+#define LOOP_FOR_EACH_SET(storage, result, name, parameters, arguments) storage result name parameters
 #endif
 
 // Numbers that a loop converts at a time where they are not stored as float32: they stay in the first-level cache.

@@ -1,7 +1,8 @@
 #include "loops.h"
 
-CLONES void vector_channel_moments(const void *x, vector_type type, size_t rows, size_t channels, double *mean,
-                                   double *deviation, float *scratch) {
+LOOP(void, vector_channel_moments,
+     (const void *x, vector_type type, size_t rows, size_t channels, double *mean, double *deviation, float *scratch),
+     (x, type, rows, channels, mean, deviation, scratch)) {
   // Sums of differences from the first row: of the size of the deviation however far the mean is from zero.
   float *pivot = scratch, *sum = scratch + channels, *square = scratch + 2 * channels;
   float xs[block_size];
@@ -26,8 +27,10 @@ CLONES void vector_channel_moments(const void *x, vector_type type, size_t rows,
   }
 }
 
-CLONES void vector_normalize_channels(void *y, const void *x, vector_type type, size_t rows, size_t channels,
-                                      const float *mean, const float *factor, const float *shift, bool with_silu) {
+LOOP(void, vector_normalize_channels,
+     (void *y, const void *x, vector_type type, size_t rows, size_t channels, const float *mean, const float *factor,
+      const float *shift, bool with_silu),
+     (y, x, type, rows, channels, mean, factor, shift, with_silu)) {
   float xs[block_size], ys[block_size];
   for (size_t row = 0; row < rows; ++row)
     for (size_t c = 0; c < channels; c += block_size) {
@@ -43,10 +46,10 @@ CLONES void vector_normalize_channels(void *y, const void *x, vector_type type, 
     }
 }
 
-CLONES void vector_normalize_channels_sums(const void *dy, const void *x, vector_type type, size_t rows,
-                                           size_t channels, const float *mean, const float *r, const float *scale,
-                                           const float *shift, bool with_silu, double *sum, double *product,
-                                           float *scratch) {
+LOOP(void, vector_normalize_channels_sums,
+     (const void *dy, const void *x, vector_type type, size_t rows, size_t channels, const float *mean, const float *r,
+      const float *scale, const float *shift, bool with_silu, double *sum, double *product, float *scratch),
+     (dy, x, type, rows, channels, mean, r, scale, shift, with_silu, sum, product, scratch)) {
   float *sums = scratch, *products = scratch + channels;
   float xs[block_size], gs[block_size];
   for (size_t c = 0; c < channels; ++c) sums[c] = products[c] = 0;
@@ -75,10 +78,11 @@ CLONES void vector_normalize_channels_sums(const void *dy, const void *x, vector
   }
 }
 
-CLONES void vector_normalize_channels_backward(void *dx, const void *dy, const void *x, const void *residual,
-                                               vector_type type, size_t rows, size_t channels, const float *mean,
-                                               const float *r, const float *scale, const float *shift, bool with_silu,
-                                               const float *sum, const float *product) {
+LOOP(void, vector_normalize_channels_backward,
+     (void *dx, const void *dy, const void *x, const void *residual, vector_type type, size_t rows, size_t channels,
+      const float *mean, const float *r, const float *scale, const float *shift, bool with_silu, const float *sum,
+      const float *product),
+     (dx, dy, x, residual, type, rows, channels, mean, r, scale, shift, with_silu, sum, product)) {
   float xs[block_size], gs[block_size], as[block_size], ts[block_size];
   for (size_t row = 0; row < rows; ++row)
     for (size_t c = 0; c < channels; c += block_size) {
@@ -115,8 +119,10 @@ static inline float folded(const float *partial) {
   return sum[0];
 }
 
-CLONES void vector_layer_norm(void *y, float *mean, float *r, const void *x, vector_type type, size_t rows,
-                              size_t channels, const float *scale, const float *shift, float epsilon, float *scratch) {
+LOOP(void, vector_layer_norm,
+     (void *y, float *mean, float *r, const void *x, vector_type type, size_t rows, size_t channels, const float *scale,
+      const float *shift, float epsilon, float *scratch),
+     (y, mean, r, x, type, rows, channels, scale, shift, epsilon, scratch)) {
   float ys[block_size];
   for (size_t row = 0; row < rows; ++row) {
     const float *u = load(x, type, row * channels, channels, scratch);
@@ -142,9 +148,10 @@ CLONES void vector_layer_norm(void *y, float *mean, float *r, const void *x, vec
   }
 }
 
-CLONES void vector_layer_norm_backward(void *dx, const void *dy, const void *x, const void *residual, vector_type type,
-                                       size_t rows, size_t channels, const float *scale, const float *mean,
-                                       const float *r, float *scratch) {
+LOOP(void, vector_layer_norm_backward,
+     (void *dx, const void *dy, const void *x, const void *residual, vector_type type, size_t rows, size_t channels,
+      const float *scale, const float *mean, const float *r, float *scratch),
+     (dx, dy, x, residual, type, rows, channels, scale, mean, r, scratch)) {
   float as[block_size], ts[block_size];
   for (size_t row = 0; row < rows; ++row) {
     const float *u = load(x, type, row * channels, channels, scratch);

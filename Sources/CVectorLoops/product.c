@@ -34,8 +34,10 @@ static void gather_rows(const vector_product *p, const float *x, const float *ze
 }
 
 // Brings finished sums home: bias, activation, residual and y's type.
-CLONES static void finish(const vector_product *p, const vector_epilogue *e, float *sums, size_t sums_row, void *y,
-                          vector_type type, size_t first, size_t count, size_t first_channel, size_t channels) {
+STATIC_LOOP(void, finish,
+            (const vector_product *p, const vector_epilogue *e, float *sums, size_t sums_row, void *y, vector_type type,
+             size_t first, size_t count, size_t first_channel, size_t channels),
+            (p, e, sums, sums_row, y, type, first, count, first_channel, channels)) {
   float as[block_size];
   const size_t pixels = p->out_height * p->out_width;
   for (size_t i = 0; i < count; ++i) {
@@ -72,7 +74,7 @@ typedef struct {
 
 static const instruction_set *chosen(void) {
   static const instruction_set sets[] = INSTRUCTION_SETS(SET);
-  return &sets[best_instruction_set()];
+  return &sets[chosen_set];
 }
 
 bool vector_product_is_fast(void) {

@@ -53,7 +53,8 @@ public struct TestBackend: Sendable, CustomTestStringConvertible {
 ///
 /// The OpenCL device is the first GPU, else the first device of any kind, or the one that the environment variable
 /// `TI_GPU_TEST_DEVICE` names in the program's own words, such as `opencl:1.0`: so the same tests run on any OpenCL
-/// implementation at hand.
+/// implementation at hand. Where `TI_GPU_INSTRUCTION_SET` names the instruction set of the CPU backend's loops, those alone are
+/// tested.
 public enum TestBackends {
   public static let all: [TestBackend] = ElementType.allCases.flatMap { all($0) }
 
@@ -76,6 +77,7 @@ public enum TestBackends {
     let cpu = engines.map { name, engine in
       TestBackend(name, precision) { try CPUBackend(precision: precision, engine: engine) }
     }
+    if ProcessInfo.processInfo.environment["TI_GPU_INSTRUCTION_SET"] != nil { return [cpu[0]] }
     // A decorator has to hand every operation to its like; one precision shows it.
     let timed =
       precision != .float32

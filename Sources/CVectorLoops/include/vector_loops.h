@@ -18,6 +18,16 @@ enum { vector_processor_name_size = 49 };
 // Its name as it gives it, ended by a zero; empty where it gives none.
 void vector_processor_name(char *name /* vector_processor_name_size */);
 
+// MARK: instruction sets (instruction_set.c)
+
+// The sets that the loops are built for and that this processor has, the plainest first: "any", on x86-64 also its levels "v3" (AVX2,
+// FMA, F16C) and "v4" (AVX-512).
+size_t vector_instruction_sets(void);
+const char *vector_instruction_set_name(size_t set);
+// Loops run with the last, or with the one that the environment variable TI_GPU_INSTRUCTION_SET named when the program started.
+// Whether it named one that is not here.
+bool vector_instruction_set_is_missing(void);
+
 // MARK: elementwise (elementwise.c)
 
 // Rounds to nearest even where `y` is narrower.

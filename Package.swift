@@ -57,7 +57,7 @@ let package = Package(
       path: "Tests/TestSupport"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
     .testTarget(name: "OperatorsTests", dependencies: ["TestSupport"]),
-    .testTarget(name: "OpenCLBackendTests", dependencies: ["TestSupport"]),
+    .testTarget(name: "OpenCLBackendTests", dependencies: ["TestSupport", "TextualInversion"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "ModelFiles", "TestSupport"]),
     .testTarget(name: "StableDiffusionTests", dependencies: ["StableDiffusion", "ModelFiles", "TestSupport"]),

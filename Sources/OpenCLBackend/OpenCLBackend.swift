@@ -14,6 +14,9 @@ public final class OpenCLBackend: StorageBackend {
     public var isProfiling: Bool
     /// Where built programs are kept between runs.
     var programCache: ProgramCache.Location = .standard
+    /// Whether everything is asked for and nothing done: no program is built (`ProgramLibrary.asked` has them), what is downloaded is
+    /// zero. Tests see so what a full-size step needs.
+    var isDryRun = false
 
     public init(isProfiling: Bool = false) { self.isProfiling = isProfiling }
   }
@@ -26,11 +29,13 @@ public final class OpenCLBackend: StorageBackend {
   let pool: BufferPool
   let queue: CommandQueue
   let programs: ProgramLibrary
+  private let isDryRun: Bool
 
   public init(
     device: OpenCLDevice, precision: ElementType, kernelForm: KernelForm = .auto, options: Options = Options()
   ) throws(OperationError) {
     self.device = device
+    isDryRun = options.isDryRun
     self.precision = precision
     self.kernelForm = try kernelForm.resolved(for: device)
     limits = DeviceLimits(device)
@@ -39,7 +44,7 @@ public final class OpenCLBackend: StorageBackend {
     var status: cl_int = 0
     let context = try ContextHandle(clCreateContext(nil, 1, &list, nil, nil, &status), status, "clCreateContext")
     pool = BufferPool(context: context, limits: limits)
-    queue = try CommandQueue(context: context, device: raw, limits: limits, isProfiling: options.isProfiling)
+    queue = try CommandQueue(context: context, device: raw, limits: limits, isProfiling: options.isProfiling, isDryRun: options.isDryRun)
     programs = ProgramLibrary(
       context: context, rawDevice: raw, device: device, cache: ProgramCache(options.programCache, for: device))
   }
@@ -64,6 +69,7 @@ public final class OpenCLBackend: StorageBackend {
   func run<Parameters: KernelParameters>(
     _ name: String, _ parameters: Parameters, storage: ElementType, _ size: WorkSize, _ arguments: any KernelArgument...
   ) throws(OperationError) {
+    guard !isDryRun else { return try programs.ask(parameters) }
     try queue.launch(programs.kernel(name, parameters, storage: storage), size, arguments)
   }
 

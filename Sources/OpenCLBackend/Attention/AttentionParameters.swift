@@ -44,9 +44,6 @@ struct AttentionGroupParameters: KernelParameters {
   /// Holds twice as many rows in registers as forward, so half the slice.
   let backward: Pass
 
-  /// Head widths of Stable Diffusion 1.x and 2.x, with the text encoders' and the autoencoder's: what gpu-check compiles.
-  static let shippedHeadDimensions = [40, 64, 80, 160, 512]
-
   init(headDimension: Int) {
     self.headDimension = headDimension
     forward = Pass(headDimension: headDimension, slice: 40, partials: 1)

@@ -15,9 +15,6 @@ struct GroupTile: Sendable, Hashable {
   /// For products of few rows or columns.
   static let small = GroupTile(rows: 64, columns: 64, depth: 16, itemRows: 4, itemColumns: 4)
 
-  /// What the program ships with: `Tools/gpu-check` compiles all of them.
-  static let shipped = [small, large]
-
   /// The tile for a product of `rows` x `columns` numbers, `layers` times over.
   static func choose(rows: Int, columns: Int, layers: Int = 1, device: OpenCLDevice) -> GroupTile {
     let groups = large.groups(rows: rows, columns: columns)

@@ -32,6 +32,8 @@ final class ProgramLibrary {
   private var kernels: [KernelKey: Kernel] = [:]
   /// Programs that a compiler made, as against those from disk.
   private(set) var buildCount = 0
+  /// What `ask` was told of: a line a program, its sources and its defines, as `Tools/gpu-check/programs.txt` has them.
+  private(set) var asked: Set<String> = []
 
   private struct KernelKey: Hashable {
     let parameters: AnyHashable
@@ -57,6 +59,13 @@ final class ProgramLibrary {
     let kernel = try self.kernel(name, of: ProgramSource(parameters, storage: storage))
     kernels[key] = kernel
     return kernel
+  }
+
+  /// Notes that a program would be built.
+  func ask<Parameters: KernelParameters>(_ parameters: Parameters) throws(OperationError) {
+    try parameters.check(limits)
+    let sources = EmbeddedSources.common + Parameters.sharedSources + [Parameters.source]
+    asked.insert(sources.joined(separator: " ") + " :" + parameters.defines.map { " \($0.name)=\($0.value)" }.joined())
   }
 
   func kernel(_ name: String, of source: ProgramSource) throws(OperationError) -> Kernel {

@@ -18,6 +18,8 @@ final class CommandQueue {
   private let handle: QueueHandle
   private let limits: DeviceLimits
   private let isProfiling: Bool
+  /// Whether nothing is copied either way.
+  private let isDryRun: Bool
   private var launchesSinceFlush = 0
   private var milestones: [EventHandle] = []
   private var times: [String: (launches: Int, nanoseconds: UInt64)] = [:]
@@ -31,13 +33,16 @@ final class CommandQueue {
     let byteCount: Int
   }
 
-  init(context: ContextHandle, device: cl_device_id, limits: DeviceLimits, isProfiling: Bool) throws(OperationError) {
+  init(
+    context: ContextHandle, device: cl_device_id, limits: DeviceLimits, isProfiling: Bool, isDryRun: Bool = false
+  ) throws(OperationError) {
     var status: cl_int = 0
     let properties = isProfiling ? cl_command_queue_properties(CL_QUEUE_PROFILING_ENABLE) : 0
     let raw = clCreateCommandQueue(context.raw, device, properties, &status)
     handle = try QueueHandle(raw, status, "clCreateCommandQueue")
     self.limits = limits
     self.isProfiling = isProfiling
+    self.isDryRun = isDryRun
   }
 
   deinit {
@@ -101,6 +106,7 @@ final class CommandQueue {
     guard bytes.count <= buffer.capacity else {
       throw OperationError(.deviceFailure, "clEnqueueWriteBuffer", "\(bytes.count) bytes into \(buffer.capacity)")
     }
+    guard !isDryRun else { return }
     try reapWrites()
     let copy = UnsafeMutableRawPointer.allocate(byteCount: bytes.count, alignment: 64)
     copy.copyMemory(from: source, byteCount: bytes.count)
@@ -137,7 +143,7 @@ final class CommandQueue {
     guard bytes.count <= buffer.capacity else {
       throw OperationError(.deviceFailure, "clEnqueueReadBuffer", "\(bytes.count) bytes from \(buffer.capacity)")
     }
-    if bytes.count > 0 {
+    if bytes.count > 0, !isDryRun {
       try check(
         clEnqueueReadBuffer(
           handle.raw, buffer.memory.raw, cl_bool(CL_TRUE), 0, bytes.count, bytes.baseAddress, 0, nil, nil),

@@ -1,4 +1,5 @@
 import COpenCL
+import Synchronization
 import Tensors
 
 /// A device that an OpenCL driver offers, with the limits that matter to kernels.
@@ -93,7 +94,14 @@ public enum OpenCLDevices {
     throw OperationError(.deviceLost, "clGetDeviceIDs", "\(device.identifier) (\(device.name)) is gone")
   }
 
+  /// One asks at a time: drivers come up with the first question, and PoCL falls down over two first ones at once.
+  private static let turn = Mutex(())
+
   private static func enumerate() throws(OperationError) -> [(device: OpenCLDevice, raw: cl_device_id)] {
+    try turn.withLock { _ throws(OperationError) in try enumerateInTurn() }
+  }
+
+  private static func enumerateInTurn() throws(OperationError) -> [(device: OpenCLDevice, raw: cl_device_id)] {
     var count: cl_uint = 0
     let status = clGetPlatformIDs(0, nil, &count)
     // CL_PLATFORM_NOT_FOUND_KHR: the loader is there and no driver is.

@@ -39,7 +39,7 @@ import TextualInversion
     #expect((outcome == .finished) == (stop >= Self.steps))
   }
 
-  @Test(arguments: TestBackends.float32 + TestBackends.all(.float16)) func bytesAreTheSame(backend: TestBackend) throws
+  @Test(arguments: TestBackends.all) func bytesAreTheSame(backend: TestBackend) throws
   {
     try backend.run { backend in
       try TemporaryFolder.with { parent in

@@ -1,0 +1,221 @@
+import CPUBackend
+import DemoModel
+import Foundation
+import Images
+import ModelFiles
+import StableDiffusion
+import Tensors
+import Testing
+
+@testable import TextualInversion
+
+/// From pictures to batches. What a batch must hold follows from the definition: every picture once a round, prompts, mirrors and
+/// timesteps drawn for each sample by itself.
+@Suite struct ConceptBatchesTests {
+  private static let word = "<my-cat>"
+  private static let templates = ["a photo of {}", "{} outdoors", "the small {}, drawn with a pencil"]
+  private static let pictureCount = 5
+
+  /// Five pictures that nobody mixes up, or up with their mirror images: a disc of a color of its own, left of the middle.
+  private static let pictures: [Picture] = (0..<pictureCount).map { index in
+    let side = 32
+    var pixels: [UInt8] = []
+    for y in 0..<side {
+      for x in 0..<side {
+        let isDisc = (x - 9) * (x - 9) + (y - 6 - 5 * index) * (y - 6 - 5 * index) < 40
+        pixels += isDisc ? [UInt8(40 * index), UInt8(200 - 30 * index), 240] : [UInt8(250 - 20 * index), 240, UInt8(8 * x)]
+      }
+    }
+    return Picture(width: side, height: side, pixels: pixels)
+  }
+
+  /// Left and right exchanged, pixel by pixel.
+  private static func mirrored(_ picture: Picture) -> Picture {
+    var pixels: [UInt8] = []
+    for y in 0..<picture.height {
+      for x in (0..<picture.width).reversed() {
+        let start = (y * picture.width + x) * 3
+        pixels += picture.pixels[start..<start + 3]
+      }
+    }
+    return Picture(width: picture.width, height: picture.height, pixels: pixels)
+  }
+
+  /// What is drawn from, and how to tell what was drawn.
+  private struct Fixture {
+    let settings: TrainingSettings
+    let batches: ConceptBatches
+    let prompts: [[Int32]]
+    let scale: Float
+    /// The latents' distributions of the pictures, then of their mirror images.
+    let candidates: [LatentDistribution]
+
+    init(flips: Bool = false, batchSize: Int = 2, accumulation: Int = 1, seed: UInt64 = 1) throws {
+      let backend = try CPUBackend()
+      let model = try StableDiffusionModel(ModelFolder(DemoModel.model))
+      let vae = try model.autoencoder(on: backend)
+      var settings = TrainingSettings(
+        placeholder: try Placeholder(word, vectors: 1), initializer: "cat", kind: .subject, resolution: 32,
+        precision: .float32)
+      settings.templates = templates
+      settings.batchSize = batchSize
+      settings.accumulation = accumulation
+      settings.flips = flips
+      settings.seed = seed
+      let plain = try model.tokenizer()
+      let tokenizer = try plain.adding([word])
+      let length = model.shape.textEncoder.positions
+      prompts = templates.map {
+        tokenizer.encode($0.replacingOccurrences(of: "{}", with: word), length: length).ids
+      }
+      let cache = try #require(
+        try LatentCache(ConceptBatchesTests.pictures, vae: vae, backend: backend, withMirrored: flips))
+      batches = ConceptBatches(
+        settings: settings, latents: cache, schedule: try model.noiseSchedule(),
+        prompts: try TrainingPrompts(
+          settings, tokenizer: tokenizer, vocabulary: plain.vocabularySize, length: length, warn: { _ in }))
+      self.settings = settings
+      scale = vae.configuration.scalingFactor
+      candidates = try (pictures + pictures.map(mirrored)).map { picture in
+        let pixels = picture.tensor.reshaped([1, picture.height, picture.width, 3])
+        return LatentDistribution(
+          moments: try backend.download(vae.encode(backend.upload(pixels, as: .float32))))
+      }
+    }
+
+    /// The pictures that a batch shows: the one distribution that each sample can come from. Mirror images count on from the
+    /// pictures.
+    func shown(in batch: Batch) throws -> [Int] {
+      let size = batch.latents.shape.count / batch.latents.shape[0]
+      return try (0..<batch.latents.shape[0]).map { sample in
+        let latents = batch.latents.values[sample * size..<(sample + 1) * size]
+        let fitting = candidates.indices.filter { index in
+          let candidate = candidates[index]
+          return zip(latents, zip(candidate.mean.values, candidate.deviation.values)).allSatisfy {
+            abs($0 / scale - $1.0) <= 6 * $1.1 + 1e-5
+          }
+        }
+        try #require(fitting.count == 1, "a sample fits the pictures \(fitting)")
+        return fitting[0]
+      }
+    }
+
+    /// The first batches of the run, micro-batches and all.
+    func first(_ count: Int) throws -> [Batch] {
+      try (0..<count).map { try batches.batch(step: $0 / settings.accumulation, microBatch: $0 % settings.accumulation) }
+    }
+  }
+
+  @Test(arguments: [(2, 1), (1, 1), (3, 2), (7, 1)]) func everyPictureComesOnceARound(batchSize: Int, accumulation: Int) throws
+  {
+    let fixture = try Fixture(batchSize: batchSize, accumulation: accumulation)
+    let rounds = 4
+    let draws = rounds * Self.pictureCount
+    let batches = try fixture.first((draws + batchSize - 1) / batchSize + accumulation)
+    let shown = try batches.flatMap { try fixture.shown(in: $0) }
+    let orders = (0..<rounds).map { Array(shown[$0 * Self.pictureCount..<($0 + 1) * Self.pictureCount]) }
+    for order in orders { #expect(order.sorted() == Array(0..<Self.pictureCount)) }
+    #expect(Set(orders).count > 1, "every round has the order \(orders[0])")
+  }
+
+  @Test func anotherSeedDrawsOtherwise() throws {
+    let (a, b) = (try Fixture(seed: 1), try Fixture(seed: 2))
+    let (first, second) = (try a.first(10), try b.first(10))
+    #expect(try first.flatMap { try a.shown(in: $0) } != second.flatMap { try b.shown(in: $0) })
+    #expect(first.map(\.timesteps) != second.map(\.timesteps))
+    #expect(first.map(\.tokens) != second.map(\.tokens))
+    #expect(first[0].noise != second[0].noise)
+  }
+
+  /// Half of 200 samples are mirrored, within four standard deviations; each picture is seen both ways, and both ways in one batch.
+  @Test func flipsMirrorHalfThePictures() throws {
+    let fixture = try Fixture(flips: true)
+    let shown = try fixture.first(100).map { try fixture.shown(in: $0) }
+    let all = shown.flatMap { $0 }
+    let mirrored = all.filter { $0 >= Self.pictureCount }.count
+    #expect(abs(Double(mirrored) - 100) <= 4 * 50.0.squareRoot())
+    #expect(Set(all) == Set(0..<2 * Self.pictureCount))
+    #expect(shown.contains { Set($0.map { $0 >= Self.pictureCount }).count == 2 })
+  }
+
+  @Test func withoutFlipsNothingIsMirrored() throws {
+    let fixture = try Fixture()
+    #expect(try fixture.first(20).flatMap { try fixture.shown(in: $0) }.allSatisfy { $0 < Self.pictureCount })
+  }
+
+  /// The deviations of a picture's latents from their mean, in standard deviations, are normal and new each time.
+  @Test func latentsAreDrawnAnew() throws {
+    let fixture = try Fixture()
+    var drawn: [Double] = []
+    var seen: [Int: [Float]] = [:]
+    for batch in try fixture.first(50) {
+      let size = batch.latents.shape.count / 2
+      for (sample, picture) in try fixture.shown(in: batch).enumerated() {
+        let latents = Array(batch.latents.values[sample * size..<(sample + 1) * size])
+        #expect(seen.updateValue(latents, forKey: picture) != latents)
+        let candidate = fixture.candidates[picture]
+        for index in 0..<size where candidate.deviation.values[index] > 1e-3 {
+          drawn.append(
+            Double((latents[index] / fixture.scale - candidate.mean.values[index]) / candidate.deviation.values[index]))
+        }
+      }
+    }
+    expectNormal(drawn)
+  }
+
+  @Test func promptsVary() throws {
+    let fixture = try Fixture()
+    var batches: [[[Int32]]] = []
+    for batch in try fixture.first(40) {
+      let length = batch.tokens.length
+      batches.append((0..<2).map { Array(batch.tokens.ids[$0 * length..<($0 + 1) * length]) })
+    }
+    #expect(batches.joined().allSatisfy(fixture.prompts.contains))
+    for prompt in fixture.prompts { #expect(batches.joined().contains(prompt)) }
+    #expect(batches.contains { $0[0] != $0[1] }, "both samples of every batch have one prompt")
+  }
+
+  /// Uniform over the schedule's thousand: 800 draws, their mean and deviation within four standard errors.
+  @Test func timestepsAreUniform() throws {
+    let fixture = try Fixture(batchSize: 8)
+    let batches = try fixture.first(100).map(\.timesteps)
+    for batch in batches { #expect(Set(batch).count > 1, "all of a batch have the timestep \(batch[0])") }
+    let all = batches.flatMap { $0 }.map(Double.init)
+    #expect(all.allSatisfy { (0..<1000).contains($0) })
+    let mean = all.reduce(0, +) / 800
+    let deviation = 1000 / 12.0.squareRoot()
+    #expect(abs(mean - 499.5) <= 4 * deviation / 800.0.squareRoot())
+    let variance = all.reduce(0) { $0 + ($1 - 499.5) * ($1 - 499.5) } / 800
+    // A uniform distribution's fourth moment is 9/5 of its variance squared.
+    #expect(abs(variance / (deviation * deviation) - 1) <= 4 * (0.8 / 800).squareRoot())
+  }
+
+  @Test func noiseIsNormalAndNew() throws {
+    let fixture = try Fixture()
+    let batches = try fixture.first(20)
+    expectNormal(batches.flatMap { $0.noise.values.map(Double.init) })
+    let samples = batches.flatMap { batch in
+      let size = batch.noise.shape.count / 2
+      return [Array(batch.noise.values[..<size]), Array(batch.noise.values[size...])]
+    }
+    #expect(Set(samples).count == samples.count)
+    for batch in batches { #expect(batch.noise.shape == batch.latents.shape) }
+  }
+
+  /// The micro-batches of a step are not one batch twice.
+  @Test func microBatchesDiffer() throws {
+    let fixture = try Fixture(accumulation: 2)
+    let batches = try fixture.first(8)
+    #expect(Set(batches.map(\.timesteps)).count == 8)
+    #expect(Set(batches.map(\.noise.values)).count == 8)
+  }
+
+  /// Mean 0, variance 1, both within four standard errors, and a fourth moment of 3.
+  private func expectNormal(_ draws: [Double], sourceLocation: SourceLocation = #_sourceLocation) {
+    let count = Double(draws.count)
+    func moment(_ power: Int) -> Double { draws.reduce(0) { $0 + pow($1, Double(power)) } / count }
+    #expect(abs(moment(1)) <= 4 / count.squareRoot(), sourceLocation: sourceLocation)
+    #expect(abs(moment(2) - 1) <= 4 * (2 / count).squareRoot(), sourceLocation: sourceLocation)
+    #expect(abs(moment(4) - 3) <= 4 * (96 / count).squareRoot(), sourceLocation: sourceLocation)
+  }
+}

@@ -8,14 +8,14 @@ import Tensors
 ///
 /// With `accumulation` a, `a` successive entries of the file are one optimizer step's micro-batches.
 public struct ReplayTrace: BatchSource {
-  /// What another implementation found, entry by entry.
-  public struct Expected: Sendable {
-    /// `[entries]`.
-    public let losses: HostTensor
-    /// `[entries, n, width]`.
-    public let gradients: HostTensor
-    /// `[entries, n, width]`.
-    public let embeddings: HostTensor
+  /// What another implementation made of one optimizer step.
+  public struct Expectation: Sendable {
+    /// Mean over the micro-batches.
+    public let loss: Double
+    /// The gradient that the optimizer got, `[n, width]`.
+    public let gradient: HostTensor
+    /// The rows behind the step, `[n, width]`.
+    public let rows: HostTensor
   }
 
   /// The rows before the first step, `[n, width]`.
@@ -26,8 +26,8 @@ public struct ReplayTrace: BatchSource {
   public let accumulation: Int
   /// Optimizer steps.
   public let steps: Int
-  /// Absent in a trace that is only to be run.
-  public let expected: Expected?
+  /// One a step; empty in a trace that is only to be run.
+  public let expected: [Expectation]
 
   private let latents: HostTensor  // [entries, batch, height, width, channels]
   private let noise: HostTensor
@@ -97,18 +97,27 @@ public struct ReplayTrace: BatchSource {
     let names = ["losses", "gradients", "embeddings"].filter(Set(tensors.names).contains)
     try require(names.isEmpty || names.count == 3, "of losses, gradients and embeddings only \(names) are there")
     if names.isEmpty {
-      expected = nil
+      expected = []
     } else {
-      let expected = Expected(
-        losses: try tensors.tensor("losses"), gradients: try tensors.tensor("gradients"),
-        embeddings: try tensors.tensor("embeddings"))
+      let losses = try tensors.tensor("losses")
+      let gradients = try tensors.tensor("gradients")
+      let embeddings = try tensors.tensor("embeddings")
       let rowsShape = Shape([entries] + rows.shape.dimensions)
       try require(
-        expected.losses.shape == [entries] && expected.gradients.shape == rowsShape
-          && expected.embeddings.shape == rowsShape,
-        "losses \(expected.losses.shape), gradients \(expected.gradients.shape) and embeddings "
-          + "\(expected.embeddings.shape) do not fit \(entries) steps of \(rows.shape)")
-      self.expected = expected
+        losses.shape == [entries] && gradients.shape == rowsShape && embeddings.shape == rowsShape,
+        "losses \(losses.shape), gradients \(gradients.shape) and embeddings \(embeddings.shape) do not fit "
+          + "\(entries) steps of \(rows.shape)")
+      // A step's entry is that of its last micro-batch.
+      let (a, size) = (self.accumulation, rows.shape.count)
+      func entry(_ tensor: HostTensor, _ index: Int) -> HostTensor {
+        HostTensor(rows.shape, Array(tensor.values[index * size..<(index + 1) * size]))
+      }
+      expected = (0..<steps).map { step in
+        let last = (step + 1) * a - 1
+        return Expectation(
+          loss: losses.values[step * a...last].reduce(0) { $0 + Double($1) } / Double(a),
+          gradient: entry(gradients, last), rows: entry(embeddings, last))
+      }
     }
 
     self.latents = latents.transposed([0, 1, 3, 4, 2])

@@ -8,8 +8,10 @@ import Tensors
 public final class ReplayRun<B: Backend> {
   public let trace: ReplayTrace
   public let backend: B
+  private let file: URL
   private let placeholder: String
   private let trainer: Trainer<B>
+  private let start: TrainingState
 
   /// Loads what trains, and the trace.
   ///
@@ -26,32 +28,53 @@ public final class ReplayRun<B: Backend> {
       vocabulary: tokenizer.vocabularySize, length: text.positions, schedule: schedule)
     let word = try Placeholder(placeholder, vectors: trace.initialRows.shape[0])
     _ = try tokenizer.adding(word.word, vectors: word.vectors)
+    self.file = file
     self.placeholder = placeholder
     self.backend = backend
+    start = TrainingState(rows: trace.initialRows, optimizer: trace.optimizer, precision: backend.precision)
     trainer = try Trainer(
       backend: backend,
       textEncoder: model.textEncoder(on: backend, vocabulary: tokenizer.vocabularySize, differentiable: true),
       unet: model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: trace.optimizer,
-      state: TrainingState(rows: trace.initialRows, optimizer: trace.optimizer, precision: backend.precision))
+      state: start)
   }
 
   /// Runs every step.
   ///
   /// - Parameter observe: told each step, and its errors where the trace has expectations.
   /// - Returns: the largest errors, where there are any to tell.
-  public func run(observe: (StepResult, ReplayComparison?) throws -> Void) throws -> ReplayComparison? {
-    var maximum = trace.expected.map { _ in ReplayComparison.none }
+  /// - Throws: `UserError(.badData)` where a forced replay finds no expectations to start its steps from.
+  public func run(
+    _ mode: ReplayMode = .free, observe: (StepResult, ReplayComparison?) throws -> Void
+  ) throws -> ReplayComparison? {
+    guard mode == .free || !trace.expected.isEmpty else {
+      throw UserError(.badData, "\(file.path): the trace holds no rows and gradients to start each step from")
+    }
+    trainer.state = start
+    var maximum = trace.expected.isEmpty ? nil : ReplayComparison.none
     for step in 0..<trace.steps {
+      var forced = trainer.state
       let result = try trainer.step(
         (0..<trace.accumulation).map { try trace.batch(step: step, microBatch: $0) },
         learningRate: trace.learningRate)
-      let comparison = trace.expected.map { ReplayComparison(result, $0, accumulation: trace.accumulation) }
+      var rows = result.rows
+      if mode == .forced {
+        let expected = trace.expected[step]
+        trace.optimizer.update(
+          &forced.rows, gradient: expected.gradient, state: &forced.optimizer, step: result.step,
+          learningRate: trace.learningRate)
+        rows = forced.rows
+        trainer.state.optimizer = forced.optimizer
+        trainer.state.rows = expected.rows
+      }
+      let comparison = trace.expected.isEmpty ? nil : ReplayComparison(
+        loss: result.loss, gradient: result.gradient, rows: rows, trace.expected[step])
       if let comparison { maximum = maximum?.maximum(comparison) }
       try observe(result, comparison)
     }
     return maximum
   }
 
-  /// The rows as the last step left them.
+  /// The rows as the last step left them; behind a forced replay they are the trace's.
   public func embedding() -> EmbeddingFile { EmbeddingFile(word: placeholder, rows: trainer.state.rows) }
 }

@@ -63,7 +63,7 @@ import Testing
       settings.flips = flips
       settings.seed = seed
       let plain = try model.tokenizer()
-      let tokenizer = try plain.adding([word])
+      let tokenizer = try plain.adding(word, vectors: 1)
       let length = model.shape.textEncoder.positions
       prompts = templates.map {
         tokenizer.encode($0.replacingOccurrences(of: "{}", with: word), length: length).ids

@@ -44,7 +44,8 @@ public final class OpenCLBackend: StorageBackend {
     var status: cl_int = 0
     let context = try ContextHandle(clCreateContext(nil, 1, &list, nil, nil, &status), status, "clCreateContext")
     pool = BufferPool(context: context, limits: limits)
-    queue = try CommandQueue(context: context, device: raw, limits: limits, isProfiling: options.isProfiling, isDryRun: options.isDryRun)
+    queue = try CommandQueue(
+      context: context, device: raw, limits: limits, isProfiling: options.isProfiling, isDryRun: options.isDryRun)
     programs = ProgramLibrary(
       context: context, rawDevice: raw, device: device, cache: ProgramCache(options.programCache, for: device))
   }

@@ -11,7 +11,8 @@ import Testing
   private func generate(_ latents: URL, _ output: URL, steps: Int) throws -> Program.Result {
     let prompt = try #require(try SafetensorsFile(Fixtures.url("demo/pictures.safetensors")).metadata["prompt"])
     return try Program.run([
-      "generate", "--model", "demo", "--prompt", prompt, "--latents", latents.path, "--steps", "\(steps)", "--device", "cpu",
+      "generate", "--model", "demo", "--prompt", prompt, "--latents", latents.path, "--steps", "\(steps)", "--device",
+      "cpu",
       "--precision", "f32", "--output", output.path,
     ])
   }

@@ -13,7 +13,8 @@ import Testing
     try TemporaryFolder.with { folder in
       try Program.run(
         [
-          "train", "--model", Self.model.path, "--replay", trace.path, "--token", "<new>", "--device", "cpu", "--output",
+          "train", "--model", Self.model.path, "--replay", trace.path, "--token", "<new>", "--device", "cpu",
+          "--output",
           folder.appendingPathComponent("run").path,
         ] + more)
     }
@@ -35,10 +36,13 @@ import Testing
   }
 
   /// Every quantity is judged by its own bound: one that no 32-bit float can keep, and ones that all do (Docs/Numerics.md).
-  @Test(arguments: [
-    ("1e-4", nil), ("loss=1e-6,gradient=1e-4,rows=1e-5", nil), ("rows=1e-5", nil), ("0", "loss"), ("1e-7", "gradient"),
-    ("loss=1,gradient=1e-9,rows=1", "gradient"), ("rows=0", "rows"),
-  ] as [(String, String?)]) func theToleranceJudges(_ tolerance: String, excess: String?) throws {
+  @Test(
+    arguments: [
+      ("1e-4", nil), ("loss=1e-6,gradient=1e-4,rows=1e-5", nil), ("rows=1e-5", nil), ("0", "loss"),
+      ("1e-7", "gradient"),
+      ("loss=1,gradient=1e-9,rows=1", "gradient"), ("rows=0", "rows"),
+    ] as [(String, String?)]) func theToleranceJudges(_ tolerance: String, excess: String?) throws
+  {
     let result = try replay(["--replay-tolerance", tolerance])
     let lines = result.error.split(separator: "\n").filter { $0.contains("--replay-tolerance") }
     if let excess {
@@ -69,9 +73,13 @@ import Testing
     #expect(result.code == 64 && result.error.contains("replay-tolerance"), "\(result.error)")
   }
 
-  @Test(arguments: [["--replay-tolerance", "1"], ["--replay-forced"]]) func bothGoWithAReplay(_ option: [String]) throws {
+  @Test(arguments: [["--replay-tolerance", "1"], ["--replay-forced"]]) func bothGoWithAReplay(_ option: [String]) throws
+  {
     let result = try Program.run(
-      ["train", "--model", "demo", "--images", "demo:my-cat", "--token", "<a>", "--initializer", "cat", "--output", "/none"]
+      [
+        "train", "--model", "demo", "--images", "demo:my-cat", "--token", "<a>", "--initializer", "cat", "--output",
+        "/none",
+      ]
         + option)
     #expect(result.code == 64 && result.error.contains("--replay"), "\(result.error)")
   }
@@ -100,7 +108,8 @@ import Testing
   private func appendIntegers(_ names: [String], of source: URL, to target: URL) throws {
     func parts(_ url: URL) throws -> (header: [String: Any], data: Data) {
       let bytes = try Data(contentsOf: url)
-      let length = Int(bytes.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * UInt64($1.offset)) })
+      let length = Int(
+        bytes.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * UInt64($1.offset)) })
       let header = try JSONSerialization.jsonObject(with: bytes.subdata(in: 8..<8 + length))
       return (try #require(header as? [String: Any]), bytes.subdata(in: 8 + length..<bytes.count))
     }

@@ -40,7 +40,9 @@ import TextualInversion
       device: TestBackends.openCLDevice().with(computeUnits: computeUnits), precision: .float16, kernelForm: .gpu,
       options: options)
     let vae = try AutoencoderKL(backend, model.autoencoder, weights: Zeros())
-    func tensor(_ shape: Shape) throws -> Tensor<OpenCLBuffer> { try backend.upload(HostTensor(repeating: 0, shape), as: .float16) }
+    func tensor(_ shape: Shape) throws -> Tensor<OpenCLBuffer> {
+      try backend.upload(HostTensor(repeating: 0, shape), as: .float16)
+    }
     _ = try vae.encode(tensor([1, model.resolution, model.resolution, 3]))
     let side = model.resolution / model.autoencoder.sizeMultiple
     let latents: Shape = [1, side, side, 4]

@@ -23,7 +23,8 @@ import Testing
     for y in 0..<side {
       for x in 0..<side {
         let isDisc = (x - 9) * (x - 9) + (y - 6 - 5 * index) * (y - 6 - 5 * index) < 40
-        pixels += isDisc ? [UInt8(40 * index), UInt8(200 - 30 * index), 240] : [UInt8(250 - 20 * index), 240, UInt8(8 * x)]
+        pixels +=
+          isDisc ? [UInt8(40 * index), UInt8(200 - 30 * index), 240] : [UInt8(250 - 20 * index), 240, UInt8(8 * x)]
       }
     }
     return Picture(width: side, height: side, pixels: pixels)
@@ -102,11 +103,14 @@ import Testing
 
     /// The first batches of the run, micro-batches and all.
     func first(_ count: Int) throws -> [Batch] {
-      try (0..<count).map { try batches.batch(step: $0 / settings.accumulation, microBatch: $0 % settings.accumulation) }
+      try (0..<count).map {
+        try batches.batch(step: $0 / settings.accumulation, microBatch: $0 % settings.accumulation)
+      }
     }
   }
 
-  @Test(arguments: [(2, 1), (1, 1), (3, 2), (7, 1)]) func everyPictureComesOnceARound(batchSize: Int, accumulation: Int) throws
+  @Test(arguments: [(2, 1), (1, 1), (3, 2), (7, 1)]) func everyPictureComesOnceARound(batchSize: Int, accumulation: Int)
+    throws
   {
     let fixture = try Fixture(batchSize: batchSize, accumulation: accumulation)
     let rounds = 4

@@ -39,8 +39,7 @@ import TextualInversion
     #expect((outcome == .finished) == (stop >= Self.steps))
   }
 
-  @Test(arguments: TestBackends.all) func bytesAreTheSame(backend: TestBackend) throws
-  {
+  @Test(arguments: TestBackends.all) func bytesAreTheSame(backend: TestBackend) throws {
     try backend.run { backend in
       try TemporaryFolder.with { parent in
         let unbroken = parent.appendingPathComponent("unbroken")

@@ -39,7 +39,8 @@ import Testing
         // Linear after a warm-up: diffusers' `get_scheduler("linear")`.
         let factor = index < 4 ? Double(index) / 4 : Double(Self.steps - index) / Double(Self.steps - 4)
         let expected = [
-          Double(index + 1), Double(result.loss), 1e-2 * factor, norm(result.gradient.values), norm(result.rows.values), 1,
+          Double(index + 1), Double(result.loss), 1e-2 * factor, norm(result.gradient.values), norm(result.rows.values),
+          1,
         ]
         for (field, value) in zip(line, expected) {
           let found = try #require(Double(field))
@@ -71,7 +72,8 @@ import Testing
       let pictures = try #require(fingerprint["pictures"] as? [String: String])
       #expect(pictures.keys.sorted() == ["1.png", "2.png", "3.png", "4.png", "5.png"])
       // A hash of 64 digits for each, and none like another.
-      #expect(Set(pictures.values).count == 5 && pictures.values.allSatisfy { $0.count == 64 && $0.allSatisfy(\.isHexDigit) })
+      #expect(
+        Set(pictures.values).count == 5 && pictures.values.allSatisfy { $0.count == 64 && $0.allSatisfy(\.isHexDigit) })
       let curve = try Picture(contentsOf: folder.appendingPathComponent("loss.png"))
       #expect(Set(curve.pixels).count > 2, "the curve is blank")
     }

@@ -67,8 +67,11 @@ public final class ReplayRun<B: Backend> {
         trainer.state.optimizer = forced.optimizer
         trainer.state.rows = expected.rows
       }
-      let comparison = trace.expected.isEmpty ? nil : ReplayComparison(
-        loss: result.loss, gradient: result.gradient, rows: rows, trace.expected[step])
+      let comparison =
+        trace.expected.isEmpty
+        ? nil
+        : ReplayComparison(
+          loss: result.loss, gradient: result.gradient, rows: rows, trace.expected[step])
       if let comparison { maximum = maximum?.maximum(comparison) }
       try observe(result, comparison)
     }

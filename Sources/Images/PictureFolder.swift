@@ -1,5 +1,6 @@
 import CImageCodecs
 import Foundation
+import ModelFiles
 import Tensors
 
 /// The pictures of a folder, in the order of their names.
@@ -17,7 +18,7 @@ public struct PictureFolder<Element> {
   public init(_ folder: URL, _ transform: (Picture) throws(UserError) -> Element) throws(UserError) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder) else {
-      throw UserError(.noInput, at: .file(folder), "no such folder", remedy: "name a folder of pictures")
+      throw missing(folder, "no such folder", remedy: "name a folder of pictures")
     }
     guard isFolder.boolValue else {
       throw UserError(.noInput, at: .file(folder), "a file", remedy: "name the folder that the pictures are in")
@@ -29,6 +30,7 @@ public struct PictureFolder<Element> {
     var skipped: [(name: String, reason: String)] = []
     var unreadable: [String] = []
     var folders: [String] = []
+    let captions = captionNames(entries.map { String(decoding: $0, as: UTF8.self) })
     for bytes in entries {
       let name = String(decoding: bytes, as: UTF8.self)
       // Such a name is no text: a path with it would lead elsewhere.
@@ -54,8 +56,8 @@ public struct PictureFolder<Element> {
       } catch {
         // What could not be read at all is judged by its name: looking into a pipe would never end.
         let isPicture = error.kind == .badData && beginsAsPicture(url)
-        if isPicture || pictureEndings.contains(url.pathExtension.lowercased()) { unreadable.append(name) }
-        skipped.append((name, error.inside(.file(url)).message))
+        if isPicture || isPictureName(name) { unreadable.append(name) }
+        skipped.append((name, captions.contains(name) ? "captions are not read" : error.inside(.file(url)).message))
         continue
       }
       pictures.append((url, try transform(picture)))
@@ -65,7 +67,7 @@ public struct PictureFolder<Element> {
         let reason = skipped.first { $0.name == first }?.reason ?? "damaged"
         throw UserError(
           .badData, at: .file(folder), "none of its pictures can be read (\(first): \(reason))",
-          remedy: "save them again")
+          remedy: "save them as PNG or JPEG")
       }
       guard folders.isEmpty else {
         let some =
@@ -91,13 +93,29 @@ extension PictureFolder where Element == Picture {
 
 extension PictureFolder: Sendable where Element: Sendable {}
 
-/// What the names of pictures end in.
-private let pictureEndings: Set<String> = ["png", "jpg", "jpeg", "webp"]
+/// What the names of pictures end in, of formats that are not read as well.
+private let pictureEndings: Set<String> = [
+  "png", "jpg", "jpeg", "webp", "jfif", "heic", "heif", "avif", "gif", "bmp", "tif", "tiff",
+]
+
+private func isPictureName(_ name: String) -> Bool {
+  !name.hasPrefix(".") && pictureEndings.contains((name as NSString).pathExtension.lowercased())
+}
+
+/// The names of texts beside a picture of the same name, as captions lie for other trainers.
+private func captionNames(_ names: [String]) -> Set<String> {
+  let pictures = Set(names.filter(isPictureName).map { ($0 as NSString).deletingPathExtension })
+  return Set(
+    names.filter {
+      let name = $0 as NSString
+      return ["txt", "caption"].contains(name.pathExtension) && pictures.contains(name.deletingPathExtension)
+    })
+}
 
 /// How many pictures lie directly in a folder, by their names.
 private func pictureCount(_ folder: URL) -> Int {
   let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
-  return names.count { !$0.hasPrefix(".") && pictureEndings.contains(($0 as NSString).pathExtension.lowercased()) }
+  return names.count(where: isPictureName)
 }
 
 /// The names in a folder as the bytes they are, sorted; Foundation's own listing leaves out those that are not UTF-8.

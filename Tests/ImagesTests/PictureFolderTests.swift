@@ -112,6 +112,24 @@ import Testing
     }
   }
 
+  @Test func saysWhatPicturesCannotBeReadAndWhatCaptionsAre() throws {
+    try TemporaryFolder.with { folder in
+      try Data("\0\0\0\u{18}ftypheic".utf8).write(to: folder.appendingPathComponent("IMG_1.HEIC"))
+      let error = userError { _ = try PictureFolder(folder) }
+      #expect(error?.kind == .badData && error?.message.contains("IMG_1.HEIC") == true)
+      #expect(error?.message.contains("save them as PNG or JPEG") == true)
+      try copy("rgb.png", to: folder, as: "a.b.png")
+      for name in ["a.b.txt", "a.txt", "IMG_1.caption"] {
+        try Data("a toy".utf8).write(to: folder.appendingPathComponent(name))
+      }
+      let skipped = try PictureFolder(folder).skipped
+      #expect(skipped.filter { $0.reason == "captions are not read" }.map(\.name) == ["IMG_1.caption", "a.b.txt"])
+      let lost = folder.appendingPathComponent("lost")
+      try FileManager.default.createSymbolicLink(atPath: lost.path, withDestinationPath: "gone")
+      #expect(userError { _ = try PictureFolder(lost) }?.message.contains("a link to gone") == true)
+    }
+  }
+
   @Test func passesOnWhatTheCallerThrows() throws {
     try TemporaryFolder.with { folder in
       try copy("rgb.png", to: folder, as: "1.png")

@@ -119,6 +119,13 @@ import Testing
     let suggestion = #expect(throws: UserError.self) { try demo.adding("!") }
     #expect(suggestion?.message.contains("such as") == false)
     // A word the vocabulary spells as one piece can be taken over, but only on purpose.
+    // A word that is there as well, or one without letters, is no help.
+    let both = try demo.adding("<my-cat>").adding("<--->")
+    for (word, other) in [("cat", "<cat-2>"), ("<my-cat>", "<cat-2>"), ("<--->", nil), ("!", nil)] {
+      let error = #expect(throws: UserError.self) { try both.adding(word) }
+      #expect(error?.message.contains(", such as") == (other != nil), "\(word): \(error?.message ?? "")")
+      if let other { #expect(error?.message.contains("such as \(other)") == true, "\(word): \(error?.message ?? "")") }
+    }
     #expect(try demo.adding("cat", shadowing: true).tokens("a cat") == [320, Int32(demo.vocabularySize)])
     #expect(throws: UserError.self) { try demo.adding("a", shadowing: true) }
   }

@@ -24,6 +24,24 @@ import TextualInversion
     }
   }
 
+  /// One line a reason, however many files.
+  @Test func saysWhatIsPassedOver() throws {
+    try TemporaryFolder.with { folder in
+      for index in 1...7 {
+        try save("\(index).png", 8, 8, in: folder)
+        try Data("a toy".utf8).write(to: folder.appendingPathComponent("\(index).txt"))
+      }
+      try Data("{}".utf8).write(to: folder.appendingPathComponent("a.json"))
+      let concept = try Concept(folder: folder, resolution: 8, fitting: .crop)
+      #expect(
+        concept.warnings == [
+          "passed over 1.txt, 2.txt, 3.txt, 4.txt, 5.txt and 2 more: captions are not read",
+          "passed over a.json: not a PNG, JPEG or WebP picture",
+        ])
+      #expect(concept.skipped.count == 8)
+    }
+  }
+
   @Test func saysWhichPicturesAreTransparent() throws {
     try TemporaryFolder.with { folder in
       for name in ["rgba.png", "rgb.png", "alpha.webp"] {

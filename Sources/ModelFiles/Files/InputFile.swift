@@ -29,7 +29,7 @@ final class InputFile: Sendable {
     }
     size = Int(information.st_size)
     let start = try bytes(at: 0, count: min(size, StandIn.length))
-    if let problem = StandIn.problem(start) { throw UserError(.badData, at: .file(url), problem) }
+    if let error = StandIn.error(url, start) { throw error }
   }
 
   deinit { close(descriptor) }

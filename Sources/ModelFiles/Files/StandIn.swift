@@ -7,25 +7,27 @@ enum StandIn {
   /// How many bytes of the file are looked at.
   static let length = 64
 
-  private static let kinds: [(beginnings: [String], problem: String)] = [
+  private static let kinds: [(beginnings: [String], problem: String, remedy: String)] = [
     (
-      ["version https://git-lfs"],
-      "a Git LFS pointer, not the file itself; run 'git lfs pull' where it was cloned, or fetch the file again"
+      ["version https://git-lfs"], "a Git LFS pointer, not the file itself",
+      "run 'git lfs pull' where it was cloned, or fetch the file again"
     ),
     (
-      ["<!doctype", "<html", "<head", "<?xml"],
-      "a web page, not the file itself; fetch the file again (its download link, logged in where that is needed)"
+      ["<!doctype", "<html", "<head", "<?xml"], "a web page, not the file itself",
+      "fetch the file again (by its download link, logged in where that is needed)"
     ),
     (
       ["entry not found", "repository not found", "invalid username or password", "access to model"],
-      "a server's refusal, not the file itself; fetch the file again (check its address, and log in where that is needed)"
+      "a server's refusal, not the file itself",
+      "fetch the file again (check its address, and log in where that is needed)"
     ),
   ]
 
-  /// What a file that begins so is and what to do; nil where it may be what it should.
-  static func problem(_ start: some Sequence<UInt8>) -> String? {
-    let text = String(decoding: Array(start), as: UTF8.self)
+  /// What is wrong with a file that begins so; nil where it may be what it should.
+  static func error(_ url: URL, _ start: [UInt8]) -> UserError? {
+    let text = String(decoding: start, as: UTF8.self)
       .trimmingCharacters(in: .whitespacesAndNewlines.union(["\u{FEFF}"])).lowercased()
-    return kinds.first { $0.beginnings.contains { text.hasPrefix($0) } }?.problem
+    return kinds.first { $0.beginnings.contains { text.hasPrefix($0) } }
+      .map { UserError(.badData, at: .file(url), $0.problem, remedy: $0.remedy) }
   }
 }

@@ -21,8 +21,8 @@ package func unreadable(_ url: URL, _ code: Int32) -> UserError {
   }
 }
 
-/// A path at which nothing is: said as `problem`, or by the link on the way that leads nowhere.
-func missing(_ url: URL, _ problem: String, remedy: String) -> UserError {
+/// A path at which nothing is: said as `problem`, or by the link on the way that leads nowhere, or by a name that is no text.
+package func missing(_ url: URL, _ problem: String, remedy: String) -> UserError {
   var path = "/"
   for component in url.pathComponents where component != "/" {
     path = (path as NSString).appendingPathComponent(component)
@@ -34,7 +34,10 @@ func missing(_ url: URL, _ problem: String, remedy: String) -> UserError {
         remedy: "fetch the file again, or copy what it leads to (cp -rL)")
     }
   }
-  return UserError(.noInput, at: .file(url), problem, remedy: remedy)
+  // What is not UTF-8 reaches a Swift program with these in its place.
+  let isText = !url.path.unicodeScalars.contains("\u{FFFD}")
+  return UserError(
+    .noInput, at: .file(url), problem, remedy: isText ? remedy : "where its name is not UTF-8, rename it")
 }
 
 extension URL {

@@ -66,10 +66,8 @@ public struct CLIPTokenizer: Sendable {
     let names = CLIPTokenizer.names(of: word, vectors: vectors)
     // `word_1` that is there already would be read as a row of this word.
     for name in names + (vectors == 1 ? ["\(word)_1"] : []) where exists(name, shadowing: shadowing) {
-      let stem = TextCleaning.normalized(word).filter { $0.isLetter || $0.isNumber || $0 == "-" || $0 == "_" }
-      let other = "<my-\(stem)>"
-      let suggestion = stem.isEmpty || exists(other, shadowing: false) ? "" : ", such as \(other)"
-      throw UserError(.badData, "the token '\(name)' already exists in the tokenizer: choose another\(suggestion)")
+      let other = suggestion(for: word).map { ", such as \($0)" } ?? ""
+      throw UserError(.badData, "the token '\(name)' already exists in the tokenizer: choose another\(other)")
     }
     var result = self
     let ids = (0..<vectors).map { Int32(vocabularySize + $0) }
@@ -77,6 +75,14 @@ public struct CLIPTokenizer: Sendable {
     result.addedWords.insert(TextCleaning.normalized(word), ids: ids)
     result.vocabularySize += vectors
     return result
+  }
+
+  /// A word like one that exists already; nil where that has no letters to make one of.
+  private func suggestion(for word: String) -> String? {
+    let parts = TextCleaning.normalized(word).split { !$0.isLetter && !$0.isNumber }.drop { $0 == "my" }
+    guard parts.contains(where: { $0.contains(where: \.isLetter) }) else { return nil }
+    let stem = parts.joined(separator: "-")
+    return ["<my-\(stem)>", "<\(stem)-2>"].first { !exists($0, shadowing: false) }
   }
 
   /// What diffusers names the rows of a word.

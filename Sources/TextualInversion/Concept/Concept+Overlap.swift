@@ -11,8 +11,8 @@ extension Concept {
     guard inner.starts(with: outer) || outer.starts(with: inner) else { return }
     let relation = inner.count == outer.count ? "is" : outer.count > inner.count ? "lies in" : "holds"
     throw UserError(
-      .usage,
-      "\(output.path): the folder for the results \(relation) the folder of pictures, \(pictures.path); name another")
+      .usage, at: .file(output), "the folder for the results \(relation) the folder of pictures, \(pictures.path)",
+      remedy: "name another")
   }
 
   /// The names on a path from the root, links followed; what is not there yet is taken as it is written.

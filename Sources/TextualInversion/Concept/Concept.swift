@@ -29,21 +29,28 @@ public struct Concept: Sendable {
     let named = read.pictures.map { (name: $0.url.lastPathComponent, square: $0.value) }
     let small = named.filter { min($0.square.width, $0.square.height) * 2 <= resolution }
     let transparent = named.filter(\.square.hasTransparency)
-    warnings =
-      skipped.map { "passed over \($0)" }
-      + (small.isEmpty
-        ? []
-        : [
-          "far smaller than the \(resolution) pixels that are learned, and blown up: "
-            + Self.list(small.map { "\($0.name) (\($0.square.width) x \($0.square.height))" })
-            + "; take larger pictures or a smaller --resolution"
-        ])
-      + (transparent.isEmpty
-        ? []
-        : [
-          "what lies under transparent parts is learned as well: \(Self.list(transparent.map(\.name))); "
-            + "put the pictures on a background first"
-        ])
+    var warnings = Self.passedOver(read.skipped)
+    if !small.isEmpty {
+      warnings.append(
+        "far smaller than the \(resolution) pixels that are learned, and blown up: "
+          + Self.list(small.map { "\($0.name) (\($0.square.width) x \($0.square.height))" })
+          + "; take larger pictures or a smaller --resolution")
+    }
+    if !transparent.isEmpty {
+      warnings.append(
+        "what lies under transparent parts is learned as well: \(Self.list(transparent.map(\.name))); "
+          + "put the pictures on a background first")
+    }
+    self.warnings = warnings
+  }
+
+  /// A line for each reason, in the order of the names.
+  private static func passedOver(_ skipped: [(name: String, reason: String)]) -> [String] {
+    var reasons: [String] = []
+    for file in skipped where !reasons.contains(file.reason) { reasons.append(file.reason) }
+    return reasons.map { reason in
+      "passed over \(list(skipped.filter { $0.reason == reason }.map(\.name))): \(reason)"
+    }
   }
 
   /// A picture brought to a square, and what it was before.

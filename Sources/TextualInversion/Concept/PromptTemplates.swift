@@ -46,14 +46,14 @@ public enum PromptTemplates {
       let line = line.trimmingCharacters(in: .whitespaces.union(["\u{FEFF}"]))
       if line.isEmpty || line.hasPrefix("#") { continue }
       let template = line.replacingOccurrences(of: "[name]", with: placeholder)
-      guard template.contains(placeholder) else {
-        throw UserError(.badData, "\(url.path), line \(number + 1): no {} or [name] where the word should go: \(line)")
-      }
       guard !template.contains("[filewords]") else {
         throw UserError(
           .badData,
           "\(url.path), line \(number + 1): [filewords] stands for a picture's caption, and captions are not read; take it "
             + "out: \(line)")
+      }
+      guard template.contains(placeholder) else {
+        throw UserError(.badData, "\(url.path), line \(number + 1): no {} or [name] where the word should go: \(line)")
       }
       templates.append(template)
     }

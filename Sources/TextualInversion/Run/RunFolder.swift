@@ -46,7 +46,7 @@ public final class RunFolder: Sendable {
   public convenience init(resuming url: URL, warn: (String) -> Void = { _ in }) throws(UserError) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue else {
-      throw UserError(.noInput, "there is no run to resume at \(url.path): no such folder")
+      throw missing(url, "no such folder, so no run to resume", remedy: "check the path")
     }
     let names = RunFolder(url, earlier: nil)
     guard names.checkpointFiles().count > 0 || Self.exists(names.report) else {

@@ -98,6 +98,8 @@ import Testing
     (#"{"num_train_timesteps": 0}"#, "num_train_timesteps"), (#"{"num_train_timesteps": -5}"#, "num_train_timesteps"),
     (#"{"beta_start": 2, "beta_end": 3}"#, "betas"), (#"{"beta_start": -1}"#, "betas"),
     (#"{"trained_betas": []}"#, "trained_betas"),
+    (#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#, "_class_name"),
+    (#"{"_class_name": "EDMEulerScheduler"}"#, "_class_name"),
   ])
   func whatIsNotSupportedIsNamed(_ json: String, _ says: String) throws {
     let error = #expect(throws: UserError.self) { try NoiseSchedule(ScheduleTests.configuration(json)) }

@@ -39,9 +39,16 @@ CONFIGURATIONS = {
     "sigma_min": {**STABLE, "_class_name": "EulerDiscreteScheduler", "final_sigmas_type": "sigma_min"},
     "linear": {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "num_train_timesteps": 600, "clip_sample": True, "steps_offset": 0},
     "unsaid": {"_class_name": "DDIMScheduler", "beta_schedule": "scaled_linear", "clip_sample": False},
+    "karras": {**STABLE, "use_karras_sigmas": True},
+    "karras_velocity": {**VELOCITY, "timestep_spacing": "trailing", "use_karras_sigmas": True},
+    "karras_leading": {**STABLE, "timestep_spacing": "leading", "use_karras_sigmas": True, "final_sigmas_type": "sigma_min"},
+    "karras_zero_snr": {**VELOCITY, "timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "use_karras_sigmas": True},
+    "karras_ends": {**STABLE, "_class_name": "EulerDiscreteScheduler", "use_karras_sigmas": True, "sigma_min": 0.1, "sigma_max": 10.0},
+    "no_effect": {**STABLE, "_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -5.1, "variance_type": "fixed_small",
+                  "timestep_type": "continuous", "flow_shift": 3.0, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 0.5},
     "first_order": {**STABLE, "_class_name": "DPMSolverMultistepScheduler", "solver_order": 1, "lower_order_final": False},
 }
-STEPS = {"stable": [1, 2, 7, 20, 30], "velocity": [2, 7, 30], "demo": [7, 30], "trailing": [7, 30], "linspace": [7, 20]}
+STEPS = {"stable": [1, 2, 7, 20, 30], "velocity": [2, 7, 30], "demo": [7, 30], "trailing": [7, 30], "linspace": [7, 20], "karras": [1, 2, 7, 30]}
 
 
 def scheduler(configuration: dict, sampler: str):

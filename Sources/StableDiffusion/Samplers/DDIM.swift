@@ -11,7 +11,7 @@ public struct DDIM: Sampler {
 
   public init(_ configuration: SchedulerConfiguration, steps: Int) throws(UserError) {
     let schedule = try NoiseSchedule(configuration)
-    try configuration.checkThresholding()
+    try configuration.refuse([("thresholding", configuration.thresholding ?? false)])
     try TimestepSpacing.check(steps, of: schedule)
     let stride = schedule.steps / steps
     let timesteps: [Int]

@@ -4,7 +4,8 @@ import Tensors
 /// DPM-Solver++ of second order from two steps, 2M (Lu et al., "DPM-Solver++", 2022, algorithm 2): `x' = (σ'/σ) x - α'
 /// (e^-h - 1) (x₀ + (x₀ - x₀⁻) / 2r)`, with `λ = log(α/σ)`, `h = λ' - λ`, `r = h⁻ / h` and `⁻` for the step before.
 ///
-/// First and last step are of first order, as there is no step before and no noise left behind.
+/// First and last step are of first order, as there is no step before and no noise left behind. The levels are those of
+/// evenly spaced timesteps or, where the configuration says `use_karras_sigmas`, Karras' over the whole schedule.
 public struct DPMSolverPP2M: Sampler {
   public let timesteps: [Float]
   /// `α` and `σ` before every step, and behind the last.
@@ -17,8 +18,14 @@ public struct DPMSolverPP2M: Sampler {
 
   public init(_ configuration: SchedulerConfiguration, steps: Int) throws(UserError) {
     let schedule = try NoiseSchedule(configuration)
-    try configuration.checkNoiseLevels()
-    try configuration.checkThresholding()
+    let sigmas = NoiseLevels(schedule, rescaled: configuration.rescaleBetasZeroSNR ?? false)
+    try configuration.refuse(
+      configuration.otherNoiseLevels + [
+        ("use_lu_lambdas", configuration.useLuLambdas ?? false), ("thresholding", configuration.thresholding ?? false),
+        // The schedule's own least is as good as none.
+        ("lambda_min_clipped", configuration.lambdaMinClipped ?? -.infinity > -log(Double(sigmas.greatest))),
+        ("variance_type", ["learned", "learned_range"].contains(configuration.varianceType)),
+      ])
     try TimestepSpacing.check(steps, of: schedule)
     // Names of related solvers are taken for the nearest thing, as diffusers takes them.
     let algorithm = configuration.algorithmType ?? "dpmsolver++"
@@ -33,7 +40,7 @@ public struct DPMSolverPP2M: Sampler {
     guard (1...2).contains(order) else {
       throw UserError(.badData, "the scheduler's solver_order \(order) is not supported: 1 and 2 are")
     }
-    let timesteps: [Double]
+    var timesteps: [Double]
     switch try TimestepSpacing(configuration, unset: .linspace) {
     case .leading:
       let offset = Double(configuration.spacingOffset)
@@ -44,10 +51,15 @@ public struct DPMSolverPP2M: Sampler {
       let line = TimestepSpacing.line(to: schedule.steps - 1, count: steps + 1)
       timesteps = line.dropLast().map { $0.rounded(.toNearestOrEven) }
     }
-    let sigmas = NoiseLevels(schedule, rescaled: configuration.rescaleBetasZeroSNR ?? false)
+    var noise = timesteps.map { sigmas($0) }
+    if configuration.useKarrasSigmas ?? false {
+      noise = try NoiseLevels.karras(
+        configuration, from: Double(sigmas.greatest), to: Double(sigmas.least), count: steps)
+      timesteps = noise.map { sigmas.timestep(of: $0).rounded(.toNearestOrEven) }
+    }
     let endsAtZero = configuration.finalSigmasType != "sigma_min"
-    levels = (timesteps.map { sigmas($0) } + [endsAtZero ? 0 : sigmas.least]).map { sigma in
-      let sigma = Double(sigma)
+    levels = (noise + [endsAtZero ? 0 : Double(sigmas.least)]).map { sigma in
+      let sigma = Double(Float(sigma))
       let alpha = 1 / (sigma * sigma + 1).squareRoot()
       return (alpha, sigma * alpha)
     }

@@ -2,6 +2,9 @@ import Tensors
 
 /// Euler's method on the noise level (Karras et al., "Elucidating the design space of diffusion-based generative
 /// models", 2022, algorithm 2 without churn): `x' = x + (σ' - σ) (x - x₀) / σ`, over latents `x = x₀ + σ ε`.
+///
+/// The levels are those of evenly spaced timesteps or, where the configuration says `use_karras_sigmas`, the paper's
+/// between the same ends; the UNet then is asked at timesteps that may be fractions.
 public struct Euler: Sampler {
   public let timesteps: [Float]
   public let initialNoiseScale: Float
@@ -11,10 +14,14 @@ public struct Euler: Sampler {
 
   public init(_ configuration: SchedulerConfiguration, steps: Int) throws(UserError) {
     let schedule = try NoiseSchedule(configuration)
-    try configuration.checkNoiseLevels()
+    try configuration.refuse(
+      configuration.otherNoiseLevels + [
+        ("interpolation_type", configuration.interpolationType ?? "linear" != "linear"),
+        ("timestep_type", configuration.timestepType == "continuous" && schedule.predictionType == .velocity),
+      ])
     try TimestepSpacing.check(steps, of: schedule)
     let spacing = try TimestepSpacing(configuration, unset: .linspace)
-    let timesteps: [Float]
+    var timesteps: [Float]
     switch spacing {
     case .leading:
       let offset = Float(configuration.spacingOffset)
@@ -23,9 +30,14 @@ public struct Euler: Sampler {
     case .linspace: timesteps = TimestepSpacing.line(to: schedule.steps - 1, count: steps).map { Float($0) }
     }
     let levels = NoiseLevels(schedule, rescaled: configuration.rescaleBetasZeroSNR ?? false)
-    let last = configuration.finalSigmasType == "sigma_min" ? levels.least : 0
-    sigmas = (timesteps.map { levels(Double($0)) } + [last]).map { Double($0) }
-    let greatest = sigmas.max() ?? 0
+    var sigmas = timesteps.map { levels(Double($0)) }
+    if configuration.useKarrasSigmas ?? false, let first = sigmas.first, let last = sigmas.last {
+      sigmas = try NoiseLevels.karras(configuration, from: first, to: last, count: steps)
+      timesteps = sigmas.map { Float(levels.timestep(of: $0)) }
+    }
+    sigmas.append(configuration.finalSigmasType == "sigma_min" ? Double(levels.least) : 0)
+    self.sigmas = sigmas.map { Double(Float($0)) }
+    let greatest = self.sigmas.max() ?? 0
     initialNoiseScale = Float(spacing == .leading ? (greatest * greatest + 1).squareRoot() : greatest)
     self.timesteps = timesteps
     predictionType = schedule.predictionType

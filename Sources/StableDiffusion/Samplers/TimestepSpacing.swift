@@ -52,45 +52,20 @@ extension SchedulerConfiguration {
   /// where the file is silent.
   var spacingOffset: Int { stepsOffset == nil ? 0 : 1 }
 
-  /// Refuses ways of spacing noise levels that are not known here, rather than draw with others in silence.
-  func checkNoiseLevels() throws(UserError) {
-    let asked = [
-      ("use_karras_sigmas", useKarrasSigmas), ("use_exponential_sigmas", useExponentialSigmas),
-      ("use_beta_sigmas", useBetaSigmas), ("use_lu_lambdas", useLuLambdas),
-    ].filter { $0.1 ?? false }
-    if let (name, _) = asked.first {
-      throw UserError(.badData, "the scheduler's \(name) is not supported by this sampler: choose ddim")
-    }
-    let final = finalSigmasType ?? "zero"
-    guard ["zero", "sigma_min"].contains(final) else {
-      throw UserError(.badData, "the scheduler's final_sigmas_type '\(final)' is not known: zero and sigma_min are")
+  /// Refuses, by name, what a file asks for and a sampler does not do, rather than draw something else in silence. What
+  /// diffusers' scheduler of the sampler's name does not read, the sampler does not ask about.
+  func refuse(_ asked: [(key: String, isAsked: Bool)]) throws(UserError) {
+    if let (key, _) = asked.first(where: \.isAsked) {
+      throw UserError(.badData, at: .key(key), "is not supported by this sampler", remedy: "take another")
     }
   }
 
-  func checkThresholding() throws(UserError) {
-    if thresholding ?? false { throw UserError(.badData, "the scheduler's thresholding is not supported") }
-  }
-}
-
-/// Noise levels `σ = √((1 - ᾱ) / ᾱ)` of a schedule, as Euler and DPM-Solver count them.
-struct NoiseLevels {
-  private let sigmas: [Float]
-
-  init(_ schedule: NoiseSchedule, rescaled: Bool) {
-    var alphas = schedule.alphasCumulative.map { Float($0) }
-    // A schedule that ends in pure noise would end at infinity; this is the smallest 16-bit float.
-    if rescaled { alphas[alphas.count - 1] = 0x1p-24 }
-    sigmas = alphas.map { ((1 - $0) / $0).squareRoot() }
-  }
-
-  /// The least level of the schedule.
-  var least: Float { sigmas[0] }
-
-  /// The level at a timestep, between its neighbours where it is a fraction, at the schedule's ends beyond them.
-  func callAsFunction(_ timestep: Double) -> Float {
-    let position = min(max(timestep, 0), Double(sigmas.count - 1))
-    let index = min(Int(position), sigmas.count - 2)
-    let (low, high) = (Double(sigmas[index]), Double(sigmas[index + 1]))
-    return Float(low + (high - low) * (position - Double(index)))
+  /// What neither Euler nor DPM-Solver++ does: other noise levels than the schedule's and Karras'.
+  var otherNoiseLevels: [(key: String, isAsked: Bool)] {
+    [
+      ("use_exponential_sigmas", useExponentialSigmas ?? false), ("use_beta_sigmas", useBetaSigmas ?? false),
+      ("use_flow_sigmas", useFlowSigmas ?? false),
+      ("final_sigmas_type", !["zero", "sigma_min"].contains(finalSigmasType ?? "zero")),
+    ]
   }
 }

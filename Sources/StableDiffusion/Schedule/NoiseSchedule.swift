@@ -15,6 +15,10 @@ public struct NoiseSchedule: Sendable, Hashable {
 
   /// - Throws: `.badData` where the configuration asks for a schedule or a prediction that is not known here.
   public init(_ configuration: SchedulerConfiguration) throws(UserError) {
+    // Models of flow matching and of EDM's own scaling take and give something else, whatever the other keys say.
+    if let name = configuration.className, ["FlowMatch", "EDM", "CosineDPM"].contains(where: name.hasPrefix) {
+      throw UserError(.badData, at: .key("_class_name"), "\(quoted(name)) is for another kind of model")
+    }
     let name = configuration.predictionType ?? PredictionType.epsilon.rawValue
     guard let predictionType = PredictionType(rawValue: name) else {
       throw UserError(

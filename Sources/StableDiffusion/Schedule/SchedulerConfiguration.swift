@@ -27,12 +27,22 @@ public struct SchedulerConfiguration: Codable, Sendable, Hashable {
   public var useExponentialSigmas: Bool?
   public var useBetaSigmas: Bool?
   public var useLuLambdas: Bool?
+  public var useFlowSigmas: Bool?
+  /// The ends of Karras' noise levels, where they are not the schedule's own.
+  public var sigmaMin: Double?
+  public var sigmaMax: Double?
+  /// `linear` or `log_linear`, `discrete` or `continuous`: of Euler's noise levels and of its timesteps.
+  public var interpolationType: String?
+  public var timestepType: String?
   /// DPM-Solver's order, variant and way of ending.
   public var solverOrder: Int?
   public var solverType: String?
   public var algorithmType: String?
   public var lowerOrderFinal: Bool?
   public var eulerAtFinal: Bool?
+  /// The least `log(α/σ)` that DPM-Solver goes to.
+  public var lambdaMinClipped: Double?
+  public var varianceType: String?
 
   /// Stable Diffusion's noise: 1000 steps, `scaled_linear` from 0.00085 to 0.012.
   public init(
@@ -65,11 +75,18 @@ public struct SchedulerConfiguration: Codable, Sendable, Hashable {
     case useExponentialSigmas = "use_exponential_sigmas"
     case useBetaSigmas = "use_beta_sigmas"
     case useLuLambdas = "use_lu_lambdas"
+    case useFlowSigmas = "use_flow_sigmas"
+    case sigmaMin = "sigma_min"
+    case sigmaMax = "sigma_max"
+    case interpolationType = "interpolation_type"
+    case timestepType = "timestep_type"
     case solverOrder = "solver_order"
     case solverType = "solver_type"
     case algorithmType = "algorithm_type"
     case lowerOrderFinal = "lower_order_final"
     case eulerAtFinal = "euler_at_final"
+    case lambdaMinClipped = "lambda_min_clipped"
+    case varianceType = "variance_type"
   }
 }
 

@@ -120,7 +120,8 @@ import Testing
       return #expect(throws: UserError.self) { try kind.sampler(configuration, steps: steps) }?.message
     }
     let notDone: [(String, String, [SamplerKind])] = [
-      ("use_exponential_sigmas", "true", [.euler, .dpmSolverPP2M]), ("use_beta_sigmas", "true", [.euler, .dpmSolverPP2M]),
+      ("use_exponential_sigmas", "true", [.euler, .dpmSolverPP2M]),
+      ("use_beta_sigmas", "true", [.euler, .dpmSolverPP2M]),
       ("use_flow_sigmas", "true", [.euler, .dpmSolverPP2M]), ("use_lu_lambdas", "true", [.dpmSolverPP2M]),
       ("final_sigmas_type", "\"odd\"", [.euler, .dpmSolverPP2M]), ("interpolation_type", "\"log_linear\"", [.euler]),
       ("lambda_min_clipped", "-1", [.dpmSolverPP2M]), ("variance_type", "\"learned_range\"", [.dpmSolverPP2M]),

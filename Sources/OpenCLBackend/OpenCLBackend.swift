@@ -14,8 +14,8 @@ public final class OpenCLBackend: StorageBackend {
     public var isProfiling: Bool
     /// Where built programs are kept between runs.
     var programCache: ProgramCache.Location = .standard
-    /// Whether everything is asked for and nothing done: no program is built (`ProgramLibrary.asked` has them), what is downloaded is
-    /// zero. Tests see so what a full-size step needs.
+    /// Whether everything is asked for and nothing done: no program is built (`ProgramLibrary.asked` has them), what is
+    /// downloaded is zero. Tests see so what a full-size step needs.
     var isDryRun = false
 
     public init(isProfiling: Bool = false) { self.isProfiling = isProfiling }

@@ -9,9 +9,9 @@ import TextualInversion
 
 /// Whole training steps against PyTorch and diffusers: the traces are made by Tools/reference/replay.py in float64.
 ///
-/// Each quantity has a bound of its own: twice the error that PyTorch itself makes of it in the same precision, on the same trace
-/// (Tools/reference/spread.py; Docs/Numerics.md has the numbers). A program that rounds as often as PyTorch does, in another
-/// order, is another draw from the same distribution.
+/// Each quantity has a bound of its own: twice the error that PyTorch itself makes of it in the same precision, on the same
+/// trace (Tools/reference/spread.py; Docs/Numerics.md has the numbers). A program that rounds as often as PyTorch does, in
+/// another order, is another draw from the same distribution.
 @Suite(.serialized) struct ReplayTests {
   struct Trace: Sendable, CustomTestStringConvertible {
     let model: URL

@@ -186,7 +186,8 @@ def main() -> None:
         for model, file, vectors, accumulation, height, width in FIXTURES:
             write(MODELS / model, MODELS / model / f"{file}.safetensors", vectors, 20, 2, height, width, accumulation, "float64")
     elif a.model and a.output:
-        write(a.model, a.output, a.vectors, a.steps, a.batch_size, a.height, a.width, a.accumulate, a.dtype, a.token, a.initializer, a.seed, {**SETTINGS, "learning_rate": a.learning_rate})
+        write(a.model, a.output, a.vectors, a.steps, a.batch_size, a.height, a.width, a.accumulate, a.dtype, a.token, a.initializer,
+              a.seed, {**SETTINGS, "learning_rate": a.learning_rate})
     else:
         parser.error("name MODEL_DIR and --output, or --fixtures")
 

@@ -11,8 +11,8 @@ public enum ReplayMode: String, Sendable, Codable, CaseIterable {
 
 /// How far a replayed step is from what the trace expects: `|a - b| / max|b|`, the largest over a tensor.
 ///
-/// An update's error is relative to the rows, not to the step they took: rows are 32-bit floats, so that half a unit in their
-/// last place is the least error there is.
+/// An update's error is relative to the rows, not to the step they took: rows are 32-bit floats, so that half a unit in
+/// their last place is the least error there is.
 public struct ReplayComparison: Sendable, Codable {
   public var loss: Double
   public var gradient: Double

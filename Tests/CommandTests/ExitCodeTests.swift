@@ -38,6 +38,7 @@ import Testing
     ),
     ("unknown device of another program", ["bench", "--device", "cuda"], 64, "opencl"),
     ("a slip in an option", ["generate", "--model", "demo", "--promt", "a", "--output", "OUT/a"], 64, "'--prompt'"),
+    ("kernels that are not used", ["bench", "--device", "cpu", "--kernel-form", "gpu"], 64, "--device opencl"),
     ("a slip in a command", ["trian"], 64, "'train'"),
     ("help for no command", ["help", "generat"], 64, "'generate'"),
     ("an option's name elsewhere", train + ["--output_dir", "OUT"], 64, "'--output'"),

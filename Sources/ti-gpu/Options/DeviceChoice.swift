@@ -85,6 +85,11 @@ struct DeviceOptions: ParsableArguments {
   /// Runs `work` on the device that was chosen.
   func run(_ work: some BackendWork) throws {
     guard let device = try openCLDevice() else {
+      guard kernelForm == .auto else {
+        throw UserError(
+          .usage, at: .option("kernel-form"), "the CPU backend has no OpenCL kernels",
+          remedy: "choose a device with --device opencl")
+      }
       return try work.run(precision: precision.type(onGPU: false), makeBackend: { try CPUBackend(precision: $0) })
     }
     guard kernelForm == .auto || device.kernelForms.contains(kernelForm) else {

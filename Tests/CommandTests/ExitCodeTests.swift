@@ -10,6 +10,8 @@ import Testing
     "--device", "cpu",
   ]
 
+  private static let generate = ["generate", "--model", "demo", "--prompt", "a", "--device", "cpu"]
+
   private static let cases: [(name: String, arguments: [String], code: Int32, mentions: String)] = [
     ("unknown device word", train + ["--device", "gpu9000", "--output", "OUT"], 64, "gpu9000"),
     ("negative steps", train + ["--steps", "-3", "--output", "OUT"], 64, "steps"),
@@ -58,6 +60,11 @@ import Testing
       "empty embedding", ["generate", "--model", "demo", "--prompt", "a", "--embedding", "", "--output", "OUT/a"], 64,
       "not set"
     ),
+    ("an ending that is not written", generate + ["--output", "OUT/a.jpg"], 64, ".jpg"),
+    ("another", generate + ["--model", "OUT/none", "--output", "OUT/a.WEBP"], 64, ".webp"),
+    ("several pictures in a file", generate + ["--count", "2", "--output", "OUT/a.PNG"], 64, "--count"),
+    ("a name for a missing embedding", generate + ["--embedding", "OUT/none=<a>", "--output", "OUT/a"], 66, "none"),
+    ("an empty name", generate + ["--embedding", "OUT/none=", "--output", "OUT/a"], 64, "FILE=WORD"),
     ("unknown shape", ["bench", "--model-shape", "sd9"], 64, "sd9"),
   ]
 

@@ -172,6 +172,44 @@ import Testing
     #expect(demo.encode("mushroommushroom", length: 3).ids[1] == pieces[0])
   }
 
+  /// As transformers 5.24 does: `tokenizer.json` stands in for merges that are damaged. Alone they are refused.
+  @Test(arguments: ["", "#version: 0.2\n", "#version: 0.2\ni n\n"]) func mergesThatLackTheVocabularysAreNotTaken(_ merges: String)
+    throws
+  {
+    let folder = try Scratch()
+    for name in ["vocab.json", "tokenizer_config.json"] {
+      try FileManager.default.copyItem(
+        at: TokenizerTests.demoFolder.appendingPathComponent(name), to: folder.url.appendingPathComponent(name))
+    }
+    try Data(merges.utf8).write(to: folder.url.appendingPathComponent("merges.txt"))
+    let error = #expect(throws: UserError.self) { try CLIPTokenizer(folder: folder.url) }
+    #expect(error?.kind == .badData && error?.message.contains("merges.txt") == true)
+    try FileManager.default.copyItem(
+      at: TokenizerTests.demoFolder.appendingPathComponent("tokenizer.json"),
+      to: folder.url.appendingPathComponent("tokenizer.json"))
+    #expect(try CLIPTokenizer(folder: folder.url).tokens("a striped mushroom cat") == [320, 734, 729, 672])
+  }
+
+  /// transformers pads and cuts to `model_max_length`; the number that stands for none, and one beyond the text encoder's
+  /// positions, leave its positions.
+  @Test(arguments: [("40", 40), ("77", 77), ("1000000000000000019884624838656", 77), ("128", 77), ("null", 77)])
+  func promptsAreAsLongAsTheirFilesSay(_ value: String, _ length: Int) throws {
+    let folder = try Scratch()
+    for name in ["vocab.json", "merges.txt"] {
+      try FileManager.default.copyItem(
+        at: TokenizerTests.demoFolder.appendingPathComponent(name), to: folder.url.appendingPathComponent(name))
+    }
+    let file = folder.url.appendingPathComponent("tokenizer_config.json")
+    try Data("{\"model_max_length\": \(value)}".utf8).write(to: file)
+    let tokenizer = try CLIPTokenizer(folder: folder.url).fitting(positions: 77)
+    #expect(tokenizer.promptLength == length)
+    #expect(tokenizer.encode("a cat").ids.count == length)
+    #expect(tokenizer.fitting(positions: 20).promptLength == 20)
+    try Data(#"{"model_max_length": 2}"#.utf8).write(to: file)
+    let error = #expect(throws: UserError.self) { try CLIPTokenizer(folder: folder.url) }
+    #expect(error?.kind == .badData && error?.message.contains("model_max_length") == true)
+  }
+
   @Test func badFilesAreOneClearLine() throws {
     let missing = #expect(throws: UserError.self) {
       try CLIPTokenizer(folder: URL(fileURLWithPath: "/nowhere/tokenizer"))

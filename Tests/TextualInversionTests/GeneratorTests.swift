@@ -1,3 +1,4 @@
+import CPUBackend
 import DemoModel
 import Foundation
 import Images
@@ -41,5 +42,93 @@ import TextualInversion
     let noise = squares / Double(expected.pixels.count)
     let decibels = noise > 0 ? 10 * log10(255 * 255 / noise) : .infinity
     #expect(decibels >= 45, "\(file): \(decibels) dB")
+  }
+
+  private func demo(_ embeddings: [EmbeddingFile], prompt: String) throws -> (
+    generator: Generator<CPUBackend>, settings: GenerationSettings
+  ) {
+    let generator = try Generator(
+      model: ModelFolder(DemoModel.model), embeddings: embeddings, precision: .float32,
+      makeBackend: { try CPUBackend(precision: $0) })
+    var settings = GenerationSettings(prompt: prompt, width: generator.nativeSide, height: generator.nativeSide)
+    settings.steps = 1
+    return (generator, settings)
+  }
+
+  private static func word(_ word: String, vectors: Int, value: Float = 0.01) throws -> EmbeddingFile {
+    let width = try StableDiffusionModel(ModelFolder(DemoModel.model)).shape.textEncoder.width
+    return EmbeddingFile(
+      word: word, rows: HostTensor([vectors, width], Array(repeating: value, count: vectors * width)))
+  }
+
+  @Test func itSaysWhereEachWordStands() throws {
+    var (generator, settings) = try demo(
+      [Self.word("<Toy>", vectors: 3), Self.word("<b>", vectors: 1)], prompt: "a photo of <TOY>, <toy>_1")
+    settings.negativePrompt = "<b>"
+    // The start is token 0, "a photo of" are 1 to 3, the comma is 7.
+    let uses = generator.uses(settings)
+    #expect(uses.map(\.prompt) == [[4, 5, 6, 8], []] && uses.map(\.negativePrompt) == [[], [1]])
+    #expect(uses[0].description == "<Toy>, 3 vectors: tokens 4-6, 8 of the prompt")
+    var warnings: [String] = []
+    _ = try generator.picture(settings, warn: { warnings.append($0) })
+    #expect(warnings.isEmpty)
+    // Without guidance the negative prompt, and the word in it, have no part.
+    settings.prompt = "a photo"
+    settings.guidance = 0.5
+    _ = try generator.picture(settings, warn: { warnings.append($0) })
+    #expect(warnings.count == 2 && warnings[0].contains("negative prompt"))
+    #expect(warnings.last?.contains("no learned word is in the prompt: <Toy>, <b>") == true)
+  }
+
+  /// diffusers' pipeline: `do_classifier_free_guidance` is `guidance_scale > 1`.
+  @Test func guidanceOfOneOrLessIsOff() throws {
+    var (generator, settings) = try demo([], prompt: "a photo of a cat")
+    let pictures = try [Float(0), 0.5, 1, 1.5].map { guidance in
+      settings.guidance = guidance
+      return try generator.picture(settings)
+    }
+    #expect(pictures[0] == pictures[2] && pictures[1] == pictures[2] && pictures[3] != pictures[2])
+  }
+
+  @Test func bothPromptsThatAreCutAreNamed() throws {
+    var (generator, settings) = try demo([], prompt: String(repeating: "photo ", count: 75) + "cat")
+    settings.negativePrompt = String(repeating: "photo ", count: 75) + "dog"
+    var warnings: [String] = []
+    _ = try generator.picture(settings, warn: { warnings.append($0) })
+    #expect(warnings.contains { $0.hasPrefix("the prompt") && $0.contains("'cat'") }, "\(warnings)")
+    #expect(warnings.contains { $0.hasPrefix("the negative prompt") && $0.contains("'dog'") }, "\(warnings)")
+  }
+
+  @Test func wordsThatCannotStandAreRefused() throws {
+    let cases: [(embeddings: [EmbeddingFile], says: String)] = try [
+      ([Self.word("<a>", vectors: 1), Self.word("<A>", vectors: 2)], "already exists"),
+      ([Self.word("two words", vectors: 1)], "FILE=WORD"), ([Self.word("*", vectors: 1)], "FILE=WORD"),
+      ([Self.word("<a>", vectors: 76)], "76 vectors"), ([Self.word("<a>", vectors: 1, value: .nan)], "NaN"),
+      ([EmbeddingFile(word: "<a>", rows: HostTensor([1, 3], [0, 0, 0]))], "another kind of model"),
+    ]
+    for (embeddings, says) in cases {
+      let error = userError { _ = try demo(embeddings, prompt: "a") }
+      #expect(error?.kind == .badData && error?.message.contains(says) == true, "\(error?.message ?? "") lacks \(says)")
+    }
+    // As many as a prompt holds.
+    let (generator, settings) = try demo([Self.word("<a>", vectors: 75)], prompt: "<a>")
+    #expect(generator.uses(settings).first?.prompt == Array(1...75))
+  }
+
+  @Test func latentsThatAreNoneAreRefused() throws {
+    let (generator, settings) = try demo([], prompt: "a")
+    let shape = try generator.latentShape(settings)
+    for value in [Float.nan, .infinity] {
+      var values = Array(repeating: Float(0), count: shape.count)
+      values[7] = value
+      let error = userError { _ = try generator.picture(settings, latents: HostTensor(shape, values)) }
+      #expect(error?.kind == .badData && error?.message.contains("NaN") == true)
+    }
+    let error = userError { _ = try generator.picture(settings, latents: HostTensor([1, 1, 4], [0, 0, 0, 0])) }
+    #expect(error?.kind == .badData && error?.message.contains("\(shape)") == true)
+    // Numbers, but such that what is computed of them is none.
+    let huge = HostTensor(shape, Array(repeating: 3e38, count: shape.count))
+    let overflow = userError { _ = try generator.picture(settings, latents: huge) }
+    #expect(overflow?.kind == .badData && overflow?.message.contains("step 1") == true, "\(overflow?.message ?? "")")
   }
 }

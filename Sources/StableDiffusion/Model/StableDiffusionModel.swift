@@ -50,7 +50,7 @@ public struct StableDiffusionModel: Sendable {
     self.seed = seed
   }
 
-  /// The folder's tokenizer.
+  /// The folder's tokenizer, its prompts as long as both its own files and the text encoder let them be.
   public func tokenizer() throws(UserError) -> CLIPTokenizer {
     guard let folder else { throw UserError(.usage, "a model of random weights has no tokenizer; name a model folder") }
     let tokenizer = try CLIPTokenizer(folder: folder.tokenizer)
@@ -60,7 +60,7 @@ public struct StableDiffusionModel: Sendable {
         "the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder \(shape.textEncoder.vocabularySize)",
         remedy: "take the model as it was before tokens were added to it")
     }
-    return tokenizer
+    return tokenizer.fitting(positions: shape.textEncoder.positions)
   }
 
   /// - Parameter vocabulary: the number of tokens that the tokenizer knows; ids from it on name rows given with each

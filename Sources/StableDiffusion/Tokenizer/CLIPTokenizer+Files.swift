@@ -13,7 +13,7 @@ extension CLIPTokenizer {
     let files = TokenizerFiles(folder: folder)
     let model = try files.model()
     let special = try files.specialTokens()
-    try self.init(model: model, special: special, source: folder.path)
+    try self.init(model: model, special: special, source: folder.path, maximumLength: files.maximumLength())
   }
 
   /// CLIP's tokenizer from its table of merges alone, for checkpoints that hold none: one merge a line behind a line
@@ -24,7 +24,9 @@ extension CLIPTokenizer {
     try self.init(model: model, special: SpecialTokens(), source: "merges")
   }
 
-  init(model: TokenizerModel, special: SpecialTokens, source: String) throws(UserError) {
+  init(
+    model: TokenizerModel, special: SpecialTokens, source: String, maximumLength: Int? = nil
+  ) throws(UserError) {
     // Added words keep the numbers their file gives; together with the vocabulary they must fill 0..<count, for the
     // next word's number is the count.
     var vocabulary = model.vocabulary
@@ -69,7 +71,8 @@ extension CLIPTokenizer {
     }
     self.init(
       pieces: pieces, rawWords: rawWords, addedWords: addedWords, startToken: try id(special.start.text, "start"),
-      endToken: end, padToken: try id(special.padding.text, "padding"), vocabularySize: vocabulary.count)
+      endToken: end, padToken: try id(special.padding.text, "padding"), vocabularySize: vocabulary.count,
+      maximumLength: maximumLength)
   }
 }
 

@@ -35,10 +35,14 @@ public struct CLIPTokenizer: Sendable {
   public let padToken: Int32
   /// The number of tokens, added words among them; the next added word gets this number.
   public private(set) var vocabularySize: Int
+  /// The most tokens of a text that the tokenizer's files name, start and end among them; nil where they name none.
+  let maximumLength: Int?
+  /// How many tokens a prompt becomes: start, text, end, padding. 77 in Stable Diffusion.
+  public private(set) var promptLength: Int
 
   init(
     pieces: BytePairEncoding, rawWords: WordFinder, addedWords: WordFinder, startToken: Int32, endToken: Int32,
-    padToken: Int32, vocabularySize: Int
+    padToken: Int32, vocabularySize: Int, maximumLength: Int? = nil
   ) {
     self.pieces = pieces
     self.rawWords = rawWords
@@ -47,6 +51,16 @@ public struct CLIPTokenizer: Sendable {
     self.endToken = endToken
     self.padToken = padToken
     self.vocabularySize = vocabularySize
+    self.maximumLength = maximumLength
+    promptLength = maximumLength ?? 77
+  }
+
+  /// The same tokenizer for a text encoder of so many positions, which are a prompt's length where the tokenizer's files don't
+  /// name a smaller one.
+  public func fitting(positions: Int) -> CLIPTokenizer {
+    var result = self
+    result.promptLength = min(maximumLength ?? positions, positions)
+    return result
   }
 
   /// The same tokenizer with one more word, whose rows get the numbers `vocabularySize`, `vocabularySize + 1`, ... in order.
@@ -106,9 +120,10 @@ public struct CLIPTokenizer: Sendable {
     words(text).flatMap(\.ids)
   }
 
-  /// A text as `length` token numbers: start, what fits of the text, end, padding.
-  public func encode(_ text: String, length: Int = 77) -> Encoded {
-    precondition(length >= 2, "\(length) positions hold no text")
+  /// A text as `length` token numbers, `promptLength` by default and 2 at the least: start, what fits of the text, end,
+  /// padding.
+  public func encode(_ text: String, length: Int? = nil) -> Encoded {
+    let length = max(2, length ?? promptLength)
     let words = words(text)
     var ids: [Int32] = [startToken]
     var cut = ""

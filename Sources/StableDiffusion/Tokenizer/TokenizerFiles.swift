@@ -6,18 +6,59 @@ import Tensors
 struct TokenizerFiles {
   let folder: URL
 
-  /// Vocabulary, merges and added words, from `vocab.json` and `merges.txt` where both are there, else from
-  /// `tokenizer.json`.
+  /// Vocabulary, merges and added words, from `vocab.json` and `merges.txt` where both are there and whole, else from
+  /// `tokenizer.json`, which transformers takes first.
+  ///
+  /// - Throws: `.badData` where `merges.txt` lacks merges that the vocabulary has: texts would become other tokens than those
+  ///   the model was trained on.
   func model() throws(UserError) -> TokenizerModel {
     if exists("vocab.json"), exists("merges.txt") {
       let vocabulary = try decode([String: Int32].self, from: "vocab.json")
       let url = folder.appendingPathComponent("merges.txt")
       let merges = try TokenizerFiles.merges(String(decoding: read("merges.txt"), as: UTF8.self), source: url.path)
+      if let piece = try unmade(merges.map { $0.0 + $0.1 }, of: vocabulary) {
+        if exists("tokenizer.json") { return try combinedModel() }
+        throw UserError(
+          .badData, at: .file(url), "none of its \(merges.count) merges makes \(quoted(piece)), a piece of vocab.json",
+          remedy: "fetch the file again")
+      }
       return TokenizerModel(vocabulary: vocabulary, merges: merges, added: try addedWords(notIn: vocabulary))
     }
     if exists("tokenizer.json") { return try combinedModel() }
     let lacking = exists("vocab.json") ? "merges.txt" : exists("merges.txt") ? "vocab.json" : "a tokenizer"
     throw UserError(.noInput, "\(folder.path) lacks \(lacking): it needs vocab.json and merges.txt, or tokenizer.json")
+  }
+
+  /// A piece of the vocabulary that no merge makes; nil where there are none but single letters, special tokens and a few
+  /// that don't matter: made-up vocabularies have such.
+  private func unmade(_ made: [String], of vocabulary: [String: Int32]) throws(UserError) -> String? {
+    let special = try specialTokens()
+    let whole = Set(made + [special.start.text, special.end.text, special.padding.text, special.unknown.text])
+      .union(try addedWords(notIn: [:]).map(\.text))
+    let lacking = vocabulary.keys.filter { piece in
+      let letters = piece.hasSuffix(BytePairEncoding.endOfWord) ? piece.dropLast(4) : piece[...]
+      return letters.count > 1 && !whole.contains(piece) && !(piece.hasPrefix("<") && piece.hasSuffix(">"))
+    }
+    return lacking.count > 16 ? lacking.min() : nil
+  }
+
+  /// The most tokens of a text, as `tokenizer_config.json` has it; nil where it says nothing, or the number beyond all
+  /// bounds that stands for nothing.
+  func maximumLength() throws(UserError) -> Int? {
+    struct Configuration: Decodable {
+      let modelMaxLength: Double?
+
+      private enum CodingKeys: String, CodingKey { case modelMaxLength = "model_max_length" }
+    }
+    guard exists("tokenizer_config.json"),
+      let length = try decode(Configuration.self, from: "tokenizer_config.json").modelMaxLength, length < 65_536
+    else { return nil }
+    guard length >= 3, length == length.rounded() else {
+      throw UserError(
+        .badData, at: [.file(folder.appendingPathComponent("tokenizer_config.json")), .key("model_max_length")],
+        "\(length) tokens hold no text")
+    }
+    return Int(length)
   }
 
   /// Start, end, padding and unknown. `special_tokens_map.json` goes before `tokenizer_config.json`, unless that lists

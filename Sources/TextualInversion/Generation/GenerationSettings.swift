@@ -7,12 +7,15 @@ public struct GenerationSettings: Sendable, Hashable {
   public var negativePrompt = ""
   public var sampler = SamplerKind.ddim
   public var steps = 30
-  /// Classifier-free guidance (Ho and Salimans, 2022); 1 is none.
+  /// Classifier-free guidance (Ho and Salimans, 2022); 1 and less is none, as in diffusers.
   public var guidance: Float = 7.5
   public var seed: UInt64 = 0
   /// Pixels; multiples of 8.
   public var width: Int
   public var height: Int
+
+  /// Whether the negative prompt has a part in the picture.
+  public var isGuided: Bool { guidance > 1 }
 
   public init(prompt: String, width: Int, height: Int) {
     self.prompt = prompt

@@ -75,10 +75,9 @@ public final class TrainingRun<B: Backend> {
       let plainTokenizer = try model.tokenizer()
       vocabulary = plainTokenizer.vocabularySize
       let word = settings.placeholder
-      warnings += word.warnings
       let tokenizer = try plainTokenizer.adding(word.word, vectors: word.vectors)
       prompts = try TrainingPrompts(
-        settings, tokenizer: tokenizer, vocabulary: vocabulary, length: model.shape.textEncoder.positions,
+        settings, tokenizer: tokenizer, vocabulary: vocabulary, length: tokenizer.promptLength,
         warn: { warnings.append($0) })
       if folder.earlier?.checkpoint == nil { warnings += settings.placeholder.warnings }
       let initial = try InitialRows(

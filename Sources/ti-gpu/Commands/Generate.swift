@@ -26,13 +26,15 @@ struct Generate: ParsableCommand {
   var prompt: String
   @Option(help: "What the picture should not show.")
   var negativePrompt = ""
-  @Option(help: ArgumentHelp("A learned word's file; may be given several times.", valueName: "file"))
-  var embedding: [PathArgument] = []
+  @Option(
+    help: ArgumentHelp(
+      "A learned word's file, or FILE=WORD to call the word otherwise; may be given several times.", valueName: "file"))
+  var embedding: [EmbeddingArgument] = []
   @Option(help: "How noise is taken away.")
   var sampler = SamplerKind.ddim
   @Option(help: "Steps from noise to picture.")
   var steps = 30
-  @Option(help: "How strongly the prompt is followed; 1 is without guidance.")
+  @Option(help: "How strongly the prompt is followed; 1 or less is without guidance.")
   var guidance: Float = 7.5
   @Option(help: "The first picture's seed, each further one takes the next: \(Seed.help).")
   var seed: Seed = 0
@@ -58,9 +60,7 @@ struct Generate: ParsableCommand {
     for (name, side) in [("--width", width), ("--height", height)] {
       if let side, side < 8 { throw ValidationError("\(name) must be at least 8, not \(side)") }
     }
-    guard count == 1 || !output.text.hasSuffix(".png") else {
-      throw ValidationError("--count \(count) makes several pictures: --output must be a folder, not a .png file")
-    }
+    try PictureTarget.check(output.text, count: count)
   }
 
   func run() throws {
@@ -68,13 +68,29 @@ struct Generate: ParsableCommand {
   }
 
   private struct Result: Encodable {
+    struct File: Encodable {
+      let file: String
+      let seed: UInt64
+    }
+
+    struct Word: Encodable {
+      let word: String
+      let vectors: Int
+      let promptTokens: [Int]
+      let negativePromptTokens: [Int]
+    }
+
+    let finished: Bool
     let files: [String]
+    let pictures: [File]
     let sheet: String?
+    let words: [Word]
     let seconds: Double
-    let device: String
+    let device: String?
     let seed: UInt64
   }
 
+  /// Makes the pictures; what was made until the program is asked to stop stays, and is reported.
   private struct Work: BackendWork {
     let command: Generate
     let interrupt: Interrupt
@@ -82,51 +98,71 @@ struct Generate: ParsableCommand {
     func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
       let start = Date()
       let folder = try command.model.folder()
-      let embeddings = try command.embedding.map { try EmbeddingFile($0.url) }
+      let embeddings = try command.embedding.map { argument throws(UserError) in try argument.file() }
       let given = try command.latents.map { try InitialLatents($0.url) }
       let target = try PictureTarget(command.output.text)
-      let generator = try Generator(
-        model: folder, embeddings: embeddings, precision: precision, makeBackend: makeBackend)
-      var settings = GenerationSettings(
-        prompt: command.prompt, width: command.width ?? generator.nativeSide,
-        height: command.height ?? generator.nativeSide)
-      settings.negativePrompt = command.negativePrompt
-      settings.sampler = command.sampler
-      settings.steps = command.steps
-      settings.guidance = command.guidance
-      let shape = try generator.latentShape(settings)
-      let progress = ProgressLine(total: command.count * command.steps)
-
       let seed = command.seed.value()
       var pictures: [Picture] = []
-      var files: [URL] = []
-      for index in 0..<command.count {
-        settings.seed = seed &+ UInt64(index)
-        let picture = try generator.picture(
-          settings, latents: given?.latents(index, shape: shape), notice: index == 0 ? Console.note : { _ in },
-          progress: { progress.update(index * command.steps + $0, "picture \(index + 1)/\(command.count)") },
-          shouldStop: { interrupt.isRequested })
-        let file = target.file(index: index, seed: settings.seed)
-        try AtomicFile.write(
-          picture.encodedPNG(text: ["parameters": settings.parameters(model: command.model.name)]), to: file)
-        pictures.append(picture)
-        files.append(file)
-      }
-      let sheet = try target.sheet.map { url in
-        try AtomicFile.write(
-          ContactSheet(
-            title: command.prompt, rows: pictures.rows(of: 4).map { ContactSheet.Row("", $0) }
-          ).picture.encodedPNG(), to: url)
-        return url
-      }
-      if command.json {
+      var files: [Result.File] = []
+      var words: [WordUse] = []
+      var device: String?
+      var sheet: String?
+      func report(finished: Bool) throws {
+        guard command.json else {
+          for file in files.map(\.file) + [sheet].compactMap({ $0 }) { try Console.result(file) }
+          return
+        }
         try Console.json(
           Result(
-            files: files.map(\.path), sheet: sheet?.path, seconds: Date().timeIntervalSince(start),
-            device: try makeBackend(precision).name, seed: seed))
-      } else {
-        for file in files + [sheet].compactMap({ $0 }) { try Console.result(file.path) }
+            finished: finished, files: files.map(\.file), pictures: files, sheet: sheet,
+            words: words.map {
+              Result.Word(
+                word: $0.word, vectors: $0.vectors, promptTokens: $0.prompt, negativePromptTokens: $0.negativePrompt)
+            },
+            seconds: Date().timeIntervalSince(start), device: device, seed: seed))
       }
+
+      do {
+        let generator = try Generator(
+          model: folder, embeddings: embeddings, precision: precision,
+          makeBackend: { precision in
+            let backend = try makeBackend(precision)
+            device = backend.name
+            return backend
+          }, shouldStop: { interrupt.isRequested })
+        var settings = GenerationSettings(
+          prompt: command.prompt, width: command.width ?? generator.nativeSide,
+          height: command.height ?? generator.nativeSide)
+        settings.negativePrompt = command.negativePrompt
+        settings.sampler = command.sampler
+        settings.steps = command.steps
+        settings.guidance = command.guidance
+        let shape = try generator.latentShape(settings)
+        words = generator.uses(settings)
+        for word in words { Console.note("\(word)") }
+        let progress = ProgressLine(total: command.count * command.steps)
+        for index in 0..<command.count {
+          settings.seed = seed &+ UInt64(index)
+          let picture = try generator.picture(
+            settings, latents: given?.latents(index, shape: shape), warn: index == 0 ? Console.warn : { _ in },
+            progress: { progress.update(index * command.steps + $0, "picture \(index + 1)/\(command.count)") },
+            shouldStop: { interrupt.isRequested })
+          let file = target.file(index: index, seed: settings.seed)
+          try AtomicFile.write(
+            picture.encodedPNG(text: ["parameters": settings.parameters(model: command.model.name)]), to: file)
+          pictures.append(picture)
+          files.append(Result.File(file: file.path, seed: settings.seed))
+        }
+      } catch is CancellationError {
+        try report(finished: false)
+        throw CancellationError()
+      }
+      if let url = target.sheet {
+        let rows = pictures.rows(of: 4).map { ContactSheet.Row("", $0) }
+        try AtomicFile.write(ContactSheet(title: command.prompt, rows: rows).picture.encodedPNG(), to: url)
+        sheet = url.path
+      }
+      try report(finished: true)
     }
   }
 }
@@ -135,58 +171,5 @@ extension Array {
   /// The elements in rows of `count`; the last may be shorter.
   fileprivate func rows(of count: Int) -> [[Element]] {
     stride(from: 0, to: self.count, by: count).map { Array(self[$0..<Swift.min($0 + count, self.count)]) }
-  }
-}
-
-/// `--output` of pictures: a `.png` file, or a folder that is made where it is missing.
-struct PictureTarget {
-  private let url: URL
-  private let isFolder: Bool
-
-  init(_ path: String) throws(UserError) {
-    url = URL(fileURLWithPath: path)
-    isFolder = !path.lowercased().hasSuffix(".png")
-    if isFolder {
-      try AtomicFile.makeFolder(url)
-    } else {
-      let folder = url.deletingLastPathComponent()
-      guard FileManager.default.isWritableFile(atPath: folder.path) else {
-        throw UserError(.cannotCreate, "\(folder.path): no folder that can be written into; make it first")
-      }
-    }
-  }
-
-  /// Where picture number `index` goes.
-  func file(index: Int, seed: UInt64) -> URL {
-    isFolder ? url.appendingPathComponent("picture-\(index + 1)-seed-\(seed).png") : url
-  }
-
-  /// Where several pictures are shown side by side.
-  var sheet: URL? { isFolder ? url.appendingPathComponent("sheet.png") : nil }
-}
-
-/// `--latents`: noise to start from, `[count, channels, height, width]` as diffusers has it.
-struct InitialLatents {
-  private let file: URL
-  private let tensor: HostTensor
-
-  init(_ file: URL) throws(UserError) {
-    self.file = file
-    tensor = try SafetensorsFile(file).tensor("latents")
-    guard tensor.shape.rank == 4, tensor.shape.count > 0 else {
-      throw UserError(.badData, "\(file.path): latents is \(tensor.shape), not [count, channels, height, width]")
-    }
-  }
-
-  /// The latents of picture `index`, `shape` being `[height, width, channels]`; the last are used again where there are fewer.
-  func latents(_ index: Int, shape: Shape) throws(UserError) -> HostTensor {
-    guard Array(tensor.shape.dimensions.dropFirst()) == [shape[2], shape[0], shape[1]] else {
-      throw UserError(
-        .badData,
-        "\(file.path): latents is \(tensor.shape); this picture takes [count, \(shape[2]), \(shape[0]), \(shape[1])]")
-    }
-    let picture = min(index, tensor.shape[0] - 1)
-    let values = Array(tensor.values[picture * shape.count..<(picture + 1) * shape.count])
-    return HostTensor([shape[2], shape[0], shape[1]], values).transposed([1, 2, 0])
   }
 }

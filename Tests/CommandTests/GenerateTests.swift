@@ -17,7 +17,8 @@ import Testing
   private func word(in folder: URL, name: String = "toy.safetensors", key: String = "<toy>") throws -> URL {
     let width = try #require(
       (JSONSerialization.jsonObject(
-        with: Data(contentsOf: Fixtures.folder.deletingLastPathComponent().deletingLastPathComponent()
+        with: Data(
+          contentsOf: Fixtures.folder.deletingLastPathComponent().deletingLastPathComponent()
             .appendingPathComponent("Sources/DemoModel/Resources/model/text_encoder/config.json"))) as? [String: Any])?[
           "hidden_size"] as? Int)
     let url = folder.appendingPathComponent(name)
@@ -35,7 +36,8 @@ import Testing
       let file = try word(in: folder)
       let output = folder.appendingPathComponent("a.png")
       let result = try Program.run(generate(output, ["--embedding", file.path, "--json", "--seed", "5"]))
-      #expect(result.code == 0 && result.error.contains("<toy>, 2 vectors: tokens 4-5 of the prompt"), "\(result.error)")
+      #expect(
+        result.code == 0 && result.error.contains("<toy>, 2 vectors: tokens 4-5 of the prompt"), "\(result.error)")
       let json = try object(result.output)
       let words = try #require(json["words"] as? [[String: Any]])
       #expect(words.count == 1 && words[0]["word"] as? String == "<toy>" && words[0]["vectors"] as? Int == 2)

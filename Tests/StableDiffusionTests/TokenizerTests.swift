@@ -173,7 +173,9 @@ import Testing
   }
 
   /// As transformers 5.24 does: `tokenizer.json` stands in for merges that are damaged. Alone they are refused.
-  @Test(arguments: ["", "#version: 0.2\n", "#version: 0.2\ni n\n"]) func mergesThatLackTheVocabularysAreNotTaken(_ merges: String)
+  @Test(arguments: ["", "#version: 0.2\n", "#version: 0.2\ni n\n"]) func mergesThatLackTheVocabularysAreNotTaken(
+    _ merges: String
+  )
     throws
   {
     let folder = try Scratch()

@@ -46,7 +46,8 @@ public struct EmbeddingFile: Sendable {
       throw UserError(.badData, at: .tensor(word), "is \(rows.shape), not [vectors, width]")
     }
     guard rows.values.allSatisfy(\.isFinite) else {
-      throw UserError(.badData, at: .tensor(word), "holds NaN or infinity", remedy: "its training diverged; train again")
+      throw UserError(
+        .badData, at: .tensor(word), "holds NaN or infinity", remedy: "its training diverged; train again")
     }
     if let value = rows.values.first(where: { abs($0) > Self.largest }) {
       throw UserError(

@@ -1,21 +1,17 @@
 import Foundation
 
-/// The example concepts, with the settings that teach each well; how they were found is in Tools/demo-model/README.md.
+/// The example concepts, and what teaches each.
 public enum DemoConcept: String, Sendable, CaseIterable {
   case myCat = "my-cat"
   case nightTree = "night-tree"
   case rocketToy = "rocket-toy"
   case lineStyle = "line-style"
 
-  /// What teaches a concept: AdamW at a constant rate over batches of `batchSize`.
+  /// What teaches a concept, beside the settings that every run has.
   public struct Recipe: Sendable {
     /// `object`, `style` or `subject`.
     public let kind: String
     public let initializer: String
-    public let vectors: Int
-    public let learningRate: Float
-    public let steps: Int
-    public let batchSize: Int
   }
 
   /// The folder of the concept's pictures.
@@ -23,14 +19,10 @@ public enum DemoConcept: String, Sendable, CaseIterable {
 
   public var recipe: Recipe {
     switch self {
-    case .myCat:
-      Recipe(kind: "subject", initializer: "cat", vectors: 4, learningRate: 1e-2, steps: 600, batchSize: 4)
-    case .nightTree:
-      Recipe(kind: "object", initializer: "dotted tree", vectors: 3, learningRate: 5e-3, steps: 400, batchSize: 4)
-    case .rocketToy:
-      Recipe(kind: "object", initializer: "striped rocket", vectors: 3, learningRate: 5e-3, steps: 400, batchSize: 4)
-    case .lineStyle:
-      Recipe(kind: "style", initializer: "line", vectors: 1, learningRate: 2e-2, steps: 300, batchSize: 4)
+    case .myCat: Recipe(kind: "subject", initializer: "cat")
+    case .nightTree: Recipe(kind: "object", initializer: "tree")
+    case .rocketToy: Recipe(kind: "object", initializer: "rocket")
+    case .lineStyle: Recipe(kind: "style", initializer: "line")
     }
   }
 

@@ -17,7 +17,7 @@ import TextualInversion
     let size = rows.shape.count
     for step in 0..<gradients.shape[0] {
       let gradient = HostTensor(rows.shape, Array(gradients.values[step * size..<(step + 1) * size]))
-      op.update(&rows, gradient: gradient, state: &state, step: step + 1, learningRate: 0.05)
+      op.update(&rows, gradient: RowGradient(gradient), state: &state, step: step + 1, learningRate: 0.05)
     }
     // Rows and moments are rounded to 32 bits once a step, as are the file's numbers, the rate and the betas.
     let largest = expected.values.reduce(0) { max($0, abs($1)) }
@@ -31,7 +31,7 @@ import TextualInversion
     let op = AdamW(weightDecay: 0.5)
     var rows = HostTensor([1, 2], [1, -2])
     var state = op.initialState(for: rows)
-    op.update(&rows, gradient: HostTensor([1, 2], [0, 0]), state: &state, step: 1, learningRate: 0.5)
+    op.update(&rows, gradient: RowGradient(HostTensor([1, 2], [0, 0])), state: &state, step: 1, learningRate: 0.5)
     #expect(rows.values == [0.75, -1.5])
   }
 }

@@ -21,7 +21,7 @@ import Testing
         step: step, lossScale: scale),
       settings: TrainingSettings(
         placeholder: try Placeholder("<toy>", vectors: 2), initializer: "toy", kind: .object, resolution: 64,
-        precision: .float16),
+        precision: .float16, method: .plain),
       fingerprint: Fingerprint(model: ["unet/x.safetensors": "ab"], pictures: ["1.png": "cd"]), optimizer: "adamw")
   }
 

@@ -11,10 +11,10 @@ import TextualInversion
 @Suite(.serialized) struct ResumeTests {
   private static let steps = 5
 
-  private func settings(_ precision: ElementType) throws -> TrainingSettings {
+  private func settings(_ precision: ElementType, _ method: TrainingMethod) throws -> TrainingSettings {
     var settings = TrainingSettings(
       placeholder: try Placeholder("<my-cat>", vectors: 2), initializer: "striped cat", kind: .subject, resolution: 32,
-      precision: precision)
+      precision: precision, method: method)
     settings.steps = Self.steps
     settings.batchSize = 2
     settings.accumulation = 2
@@ -26,12 +26,12 @@ import TextualInversion
 
   /// Trains until `stop` steps are done, in `folder`; from the newest checkpoint in it where `resumes`.
   private func train<B: Backend>(
-    on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil
+    on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil, method: TrainingMethod = .plain
   ) throws {
     let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
     #expect(!resumes || folder.earlier?.checkpoint != nil)
     let run = try TrainingRun(
-      model: ModelFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings(backend.precision),
+      model: ModelFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings(backend.precision, method),
       folder: folder, checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
     let outcome = try run.run { event, run in
       if case .stepped(let result) = event, result.step >= stop { run.requestStop() }
@@ -40,13 +40,23 @@ import TextualInversion
   }
 
   @Test(arguments: TestBackends.all) func bytesAreTheSame(backend: TestBackend) throws {
+    try expectSameBytes(on: backend, .plain)
+  }
+
+  @Test(arguments: TestBackends.float32 + TestBackends.all(.float16)) func bytesAreTheSameOnTheSphere(
+    backend: TestBackend
+  ) throws {
+    try expectSameBytes(on: backend, .spherical)
+  }
+
+  private func expectSameBytes(on backend: TestBackend, _ method: TrainingMethod) throws {
     try backend.run { backend in
       try TemporaryFolder.with { parent in
         let unbroken = parent.appendingPathComponent("unbroken")
         let broken = parent.appendingPathComponent("broken")
-        try train(on: backend, in: unbroken, until: Self.steps)
-        try train(on: backend, in: broken, until: 2)
-        try train(on: backend, in: broken, until: Self.steps, resumes: true)
+        try train(on: backend, in: unbroken, until: Self.steps, method: method)
+        try train(on: backend, in: broken, until: 2, method: method)
+        try train(on: backend, in: broken, until: Self.steps, resumes: true, method: method)
         for name in ["learned_embeds.safetensors", "metrics.csv"] {
           let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
           let actual = try Data(contentsOf: broken.appendingPathComponent(name))
@@ -93,7 +103,7 @@ import TextualInversion
   private func refuse<B: Backend>(_ backend: B, _ folder: URL) throws {
     _ = try TrainingRun(
       model: ModelFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder,
-      settings: settings(backend.precision),
+      settings: settings(backend.precision, .plain),
       folder: RunFolder(resuming: folder), makeBackend: { _ in backend })
   }
 }

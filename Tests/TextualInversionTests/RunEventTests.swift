@@ -166,7 +166,7 @@ private struct BreaksAt: Optimizer {
   var name: String { "adamw" }
   func initialState(for rows: HostTensor) -> OptimizerState { AdamW().initialState(for: rows) }
   func update(
-    _ rows: inout HostTensor, gradient: HostTensor, state: inout OptimizerState, step: Int, learningRate: Float
+    _ rows: inout HostTensor, gradient: RowGradient, state: inout OptimizerState, step: Int, learningRate: Float
   ) {
     AdamW().update(&rows, gradient: gradient, state: &state, step: step, learningRate: learningRate)
     if step == self.step { rows.values[0] = by }

@@ -14,7 +14,7 @@ enum DemoRun {
   static func settings(steps: Int) throws -> TrainingSettings {
     var settings = TrainingSettings(
       placeholder: try Placeholder("<my-cat>", vectors: 1), initializer: "cat", kind: .subject, resolution: 32,
-      precision: .float32)
+      precision: .float32, method: .plain)
     settings.steps = steps
     return settings
   }
@@ -210,7 +210,7 @@ struct Standstill: Optimizer {
   var name: String { "standstill" }
   func initialState(for rows: HostTensor) -> OptimizerState { OptimizerState(scalars: ["updates": 0]) }
   func update(
-    _ rows: inout HostTensor, gradient: HostTensor, state: inout OptimizerState, step: Int, learningRate: Float
+    _ rows: inout HostTensor, gradient: RowGradient, state: inout OptimizerState, step: Int, learningRate: Float
   ) {
     state.scalars["updates", default: 0] += 1
   }

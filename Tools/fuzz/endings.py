@@ -46,9 +46,9 @@ def main():
                 code, text = once(words, ending, draw.uniform(0, length * 1.1))
                 if ending and code is not None:
                     endings[ending] += 1
-                if code is None:  # through before the ending came
+                if code is None:
                     break
-                allowed = {"KILL": [-9], "TERM": [143, -15], "HUP": [129, -1], "INT": [130, -2], "PIPE": [141, 0, -13], None: [0]}[ending]
+                allowed = {"KILL": [-9], "TERM": [143, -15], "HUP": [129, -1], "INT": [130, -2], "PIPE": [141, -13], None: [0]}[ending]
                 if code not in allowed:
                     problems += 1
                     print(f"run {number}, {ending}: exit code {code}: {text}")
@@ -81,7 +81,7 @@ def command(arguments, run):
 
 
 def once(words, ending, delay):
-    """Runs the program and ends it after a while; its exit code, None where it was through before, and its last line."""
+    """Runs the program and ends it after a while; its exit code, None where it came through, and its last line."""
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if ending is None:
         _, text = process.communicate()
@@ -97,10 +97,9 @@ def once(words, ending, delay):
                 process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
-            return process.wait(), "(pipe closed)"
+            return process.wait() or None, "(pipe closed)"
         process.send_signal(getattr(signal, "SIG" + ending))
-        _, text = process.communicate()
-        return process.returncode, text.decode(errors="replace").strip()[-300:]
+    # A signal behind the last step finds nothing to stop.
     _, text = process.communicate()
     return (None if process.returncode == 0 else process.returncode), text.decode(errors="replace").strip()[-300:]
 

@@ -35,15 +35,15 @@ final class ReportObserver: RunObserver {
 
   private func finish(_ run: RunContext) throws {
     let losses = MetricsTable(reading: run.folder.metrics).losses
-    if !losses.isEmpty {
-      let last = losses.suffix(max(1, losses.count / 10))
-      report.finalLoss = last.reduce(0) { $0 + $1.loss } / Double(last.count)
-      try AtomicFile.write(
-        LossCurve.png(losses, title: "loss of \(run.settings.placeholder.word)"), to: run.folder.lossCurve)
-    }
+    let last = losses.suffix(max(1, losses.count / 10))
+    if !last.isEmpty { report.finalLoss = last.reduce(0) { $0 + $1.loss } / Double(last.count) }
     report.stepsDone = run.state.step
     report.seconds = earlierSeconds + start.secondsToNow
     report.peakBytes = max(report.peakBytes, run.peakBytes)
     try report.write(to: run.folder.report)
+    if !losses.isEmpty {
+      try AtomicFile.write(
+        LossCurve.png(losses, title: "loss of \(run.settings.placeholder.word)"), to: run.folder.lossCurve)
+    }
   }
 }

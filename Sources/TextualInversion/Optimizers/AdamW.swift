@@ -41,7 +41,7 @@ public struct AdamW: Optimizer, Hashable, Codable {
   }
 
   public func update(
-    _ rows: inout HostTensor, gradient: HostTensor, state: inout OptimizerState, step: Int, learningRate: Float
+    _ rows: inout HostTensor, gradient: RowGradient, state: inout OptimizerState, step: Int, learningRate: Float
   ) {
     let (rate, decay) = (Double(learningRate), Double(weightDecay))
     let (beta1, beta2) = (Double(beta1), Double(beta2))
@@ -50,7 +50,7 @@ public struct AdamW: Optimizer, Hashable, Codable {
     var first = state.tensor(Self.firstMoment, rows.shape)
     var second = state.tensor(Self.secondMoment, rows.shape)
     for index in rows.values.indices {
-      let g = Double(gradient.values[index])
+      let g = Double(gradient.mean.values[index])
       let m = beta1 * Double(first.values[index]) + (1 - beta1) * g
       let v = beta2 * Double(second.values[index]) + (1 - beta2) * g * g
       let w = (1 - rate * decay) * Double(rows.values[index])

@@ -7,13 +7,39 @@ public protocol Optimizer: Sendable {
   /// The rule's name in checkpoints: a run goes on by the rule it began with.
   var name: String { get }
 
+  /// Whether `update` looks at the gradient of every example by itself.
+  var usesExamples: Bool { get }
+
+  /// The rows that training starts from, out of a phrase's own `[n, width]`.
+  func initialRows(_ rows: HostTensor, vocabularyNorm: Float) -> HostTensor
+
   /// What the rule remembers before the first step, for rows `[n, width]`.
   func initialState(for rows: HostTensor) -> OptimizerState
 
-  /// One update in place of `rows` `[n, width]` and of `state`, by the rows' `gradient` of the same shape; `step` counts
-  /// from 1.
+  /// One update in place of `rows` `[n, width]` and of `state`; `step` counts from 1.
   func update(
-    _ rows: inout HostTensor, gradient: HostTensor, state: inout OptimizerState, step: Int, learningRate: Float)
+    _ rows: inout HostTensor, gradient: RowGradient, state: inout OptimizerState, step: Int, learningRate: Float)
+}
+
+extension Optimizer {
+  public var usesExamples: Bool { false }
+  public func initialRows(_ rows: HostTensor, vocabularyNorm: Float) -> HostTensor { rows }
+}
+
+/// The gradient of a step's loss to the rows in training.
+public struct RowGradient: Sendable {
+  /// Of the mean over the batch, `[n, width]`.
+  public var mean: HostTensor
+  /// Of each example's part in it, of the same shape; empty unless the rule of update looks at them.
+  public var examples: [HostTensor]
+
+  public init(_ mean: HostTensor, examples: [HostTensor] = []) {
+    self.mean = mean
+    self.examples = examples
+  }
+
+  /// Whether every element is a number.
+  var isFinite: Bool { mean.isFinite && examples.allSatisfy(\.isFinite) }
 }
 
 /// What a rule of update remembers from step to step, by names of its own; a checkpoint stores it so.

@@ -61,7 +61,7 @@ public final class ReplayRun<B: Backend> {
       if mode == .forced {
         let expected = trace.expected[step]
         trace.optimizer.update(
-          &forced.rows, gradient: expected.gradient, state: &forced.optimizer, step: result.step,
+          &forced.rows, gradient: RowGradient(expected.gradient), state: &forced.optimizer, step: result.step,
           learningRate: trace.learningRate)
         rows = forced.rows
         trainer.state.optimizer = forced.optimizer

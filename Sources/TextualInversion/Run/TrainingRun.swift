@@ -58,7 +58,7 @@ public final class TrainingRun<B: Backend> {
     self.modelFolder = modelFolder
     self.checkpoints = checkpoints
     self.makeBackend = makeBackend
-    self.optimizer = optimizer ?? settings.optimizer
+    self.optimizer = optimizer ?? settings.rule
     report = ReportObserver(
       TrainingReport(
         settings: settings, source: source ?? RunSource(model: modelFolder.url.path, pictures: pictures.path),
@@ -93,7 +93,9 @@ public final class TrainingRun<B: Backend> {
       report.report.skippedPictures = concept.skipped
       let state =
         folder.earlier?.checkpoint?.state
-        ?? TrainingState(rows: initial.rows, optimizer: self.optimizer, precision: settings.precision)
+        ?? TrainingState(
+          rows: self.optimizer.initialRows(initial.rows, vocabularyNorm: initial.vocabularyNorm),
+          optimizer: self.optimizer, precision: settings.precision)
       guard state.rows.shape == initial.rows.shape else {
         throw UserError(
           .badData, "the checkpoint's rows are \(state.rows.shape), this model's \(initial.rows.shape): another model")

@@ -63,7 +63,7 @@ public struct Checkpoint: Sendable {
     guard rows.shape.rank == 2, rows.shape[0] == settings.placeholder.vectors else {
       throw invalid("its rows are \(rows.shape), its settings say \(settings.placeholder.vectors) vectors")
     }
-    let rule: Rule = version == 1 ? Rule(name: settings.optimizer.name, scalars: [:]) : try field("optimizer")
+    let rule: Rule = version == 1 ? Rule(name: settings.rule.name, scalars: [:]) : try field("optimizer")
     optimizer = rule.name
     var remembered = OptimizerState(scalars: rule.scalars)
     for name in tensors.names {
@@ -73,8 +73,8 @@ public struct Checkpoint: Sendable {
         remembered.tensors[String(name.dropFirst(Self.optimizerPrefix.count))] = try tensors.tensor(name)
       }
     }
-    let expected = settings.optimizer.initialState(for: rows)
-    guard rule.name != settings.optimizer.name || remembered.tensors.keys == expected.tensors.keys else {
+    let expected = settings.rule.initialState(for: rows)
+    guard rule.name != settings.rule.name || remembered.tensors.keys == expected.tensors.keys else {
       throw invalid("it holds \(remembered.tensors.keys.sorted()) of \(rule.name)")
     }
     guard remembered.tensors.values.allSatisfy({ $0.shape == rows.shape }) else {

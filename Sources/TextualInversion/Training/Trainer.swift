@@ -65,33 +65,43 @@ public final class Trainer<B: Backend> {
     }
     state = next
     return StepResult(
-      step: next.step, loss: loss, learningRate: learningRate, gradient: gradient, rows: next.rows,
+      step: next.step, loss: loss, learningRate: learningRate, gradient: gradient.mean, rows: next.rows,
       lossScale: usedScale, seconds: start.secondsToNow)
   }
 
-  /// The mean loss of the micro-batches and the mean gradient of the rows, unscaled.
+  /// The mean loss of the micro-batches and the gradient of the rows, unscaled.
   private func lossAndGradient(
     _ batches: [Batch], rows: Tensor<B.Storage>, scale: Float
-  ) throws(OperationError) -> (loss: Float, gradient: HostTensor) {
+  ) throws(OperationError) -> (loss: Float, gradient: RowGradient) {
     var losses: [Tensor<B.Storage>] = []
     var sum: Tensor<B.Storage>?
+    var examples: [Tensor<B.Storage>] = []
     for batch in batches {
-      let (loss, gradient) = try forwardAndBackward(
-        batch, rows: rows, scale: scale, share: 1 / Float(batches.count), addingTo: sum)
+      let (loss, dEmbedded) = try forwardAndBackward(batch, rows: rows, scale: scale, share: 1 / Float(batches.count))
+      func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<B.Storage> {
+        try backend.backwardRows(
+          textEncoder.embedding, dEmbedded, tokens, count: rows.shape[0], scale: 1 / scale, addingTo: sum)
+      }
       losses.append(loss)
-      sum = gradient
+      sum = try gradient(batch.tokens, addingTo: sum)
+      if optimizer.usesExamples {
+        for example in 0..<batch.tokens.batch {
+          examples.append(try gradient(batch.tokens.keeping(example), addingTo: nil))
+        }
+      }
     }
     guard let sum else { throw OperationError(.invalidShape, "Trainer.step", "a step needs a batch") }
-    let gradient = try backend.download(sum)
+    var gradient = RowGradient(try backend.download(sum))
+    for example in examples { gradient.examples.append(try backend.download(example)) }
     var loss: Float = 0
     for tensor in losses { loss += try backend.download(tensor).values[0] }
     return (loss / Float(losses.count), gradient)
   }
 
-  /// From a batch to its share of the rows' gradient, the whole way there and back.
+  /// From a batch to its loss and to the gradient of what the text encoder reads, the whole way there and back.
   private func forwardAndBackward(
-    _ batch: Batch, rows: Tensor<B.Storage>, scale: Float, share: Float, addingTo sum: Tensor<B.Storage>?
-  ) throws(OperationError) -> (loss: Tensor<B.Storage>, gradient: Tensor<B.Storage>) {
+    _ batch: Batch, rows: Tensor<B.Storage>, scale: Float, share: Float
+  ) throws(OperationError) -> (loss: Tensor<B.Storage>, dEmbedded: Tensor<B.Storage>) {
     let latents = try backend.upload(batch.latents, as: .float32)
     let noise = try backend.upload(batch.noise, as: .float32)
     let noisy = try backend.forward(
@@ -111,10 +121,16 @@ public final class Trainer<B: Backend> {
     let dPrediction = try backend.backwardInput(error, prediction: prediction, target: target, scale: scale * share)
 
     let dContext = try unet.backward(dPrediction, consume unetSaved)
-    let dEmbedded = try textEncoder.backward(dContext, consume textSaved)
-    let gradient = try backend.backwardRows(
-      textEncoder.embedding, dEmbedded, batch.tokens, count: rows.shape[0], scale: 1 / scale, addingTo: sum)
-    return (loss, gradient)
+    return (loss, try textEncoder.backward(dContext, consume textSaved))
+  }
+}
+
+extension TokenBatch {
+  /// The same prompts, of which only one holds rows in training: the sum over the positions that hold a row is then that
+  /// prompt's alone.
+  fileprivate func keeping(_ prompt: Int) -> TokenBatch {
+    TokenBatch(
+      ids: ids.enumerated().map { $0.offset / length == prompt ? $0.element : 0 }, batch: batch, length: length)
   }
 }
 

@@ -10,13 +10,16 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var kind: ConceptKind
   /// The prompts, each with `{}` where the word goes; the kind's own where none are given.
   public var templates: [String]?
-  public var steps = 2000
-  public var batchSize = 1
+  public var method: TrainingMethod
+  public var steps: Int
+  public var batchSize: Int
   /// Micro-batches whose gradients are averaged in a step.
   public var accumulation = 1
-  public var learningRate: Float = 5e-3
-  public var schedule = LearningRateSchedule.constant
+  /// AdamW's rate, or the angle of a step in radians.
+  public var learningRate: Float
+  public var schedule: LearningRateSchedule
   public var warmupSteps = 0
+  /// The numbers of plain training's rule.
   public var optimizer = AdamW()
   /// The side of the square that pictures are brought to, in pixels; a multiple of 8.
   public var resolution: Int
@@ -27,13 +30,49 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var precision: ElementType
 
   public init(
-    placeholder: Placeholder, initializer: String, kind: ConceptKind, resolution: Int, precision: ElementType
+    placeholder: Placeholder, initializer: String, kind: ConceptKind, resolution: Int, precision: ElementType,
+    method: TrainingMethod = .spherical
   ) {
+    self.method = method
+    steps = method.defaults.steps
+    batchSize = method.defaults.batchSize
+    learningRate = method.defaults.learningRate
+    schedule = method.defaults.schedule
     self.placeholder = placeholder
     self.initializer = initializer
     self.kind = kind
     self.resolution = resolution
     self.precision = precision
+  }
+
+  /// The rule of update.
+  public var rule: any Optimizer {
+    switch method {
+    case .spherical: Spherical()
+    case .plain: optimizer
+    }
+  }
+
+  /// From a file; one that names no method was written when there was plain training alone.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    placeholder = try container.decode(Placeholder.self, forKey: .placeholder)
+    initializer = try container.decode(String.self, forKey: .initializer)
+    kind = try container.decode(ConceptKind.self, forKey: .kind)
+    templates = try container.decodeIfPresent([String].self, forKey: .templates)
+    method = try container.decodeIfPresent(TrainingMethod.self, forKey: .method) ?? .plain
+    steps = try container.decode(Int.self, forKey: .steps)
+    batchSize = try container.decode(Int.self, forKey: .batchSize)
+    accumulation = try container.decode(Int.self, forKey: .accumulation)
+    learningRate = try container.decode(Float.self, forKey: .learningRate)
+    schedule = try container.decode(LearningRateSchedule.self, forKey: .schedule)
+    warmupSteps = try container.decode(Int.self, forKey: .warmupSteps)
+    optimizer = try container.decode(AdamW.self, forKey: .optimizer)
+    resolution = try container.decode(Int.self, forKey: .resolution)
+    fitting = try container.decode(PictureFitting.self, forKey: .fitting)
+    flips = try container.decode(Bool.self, forKey: .flips)
+    seed = try container.decode(UInt64.self, forKey: .seed)
+    precision = try container.decode(ElementType.self, forKey: .precision)
   }
 
   /// The most steps a run can have: a draw is named by the number of its micro-batch in 32 bits.

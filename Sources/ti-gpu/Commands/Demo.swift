@@ -91,11 +91,10 @@ extension DemoConcept {
       throw UserError(.badData, "the concept \(rawValue) is of no known kind: \(recipe.kind)")
     }
     var settings = TrainingSettings(
-      placeholder: try Placeholder("<\(rawValue)>", vectors: recipe.vectors), initializer: recipe.initializer,
+      placeholder: try Placeholder("<\(rawValue)>", vectors: TrainingMethod.quick.vectors), initializer: recipe.initializer,
       kind: kind, resolution: 64, precision: precision)
-    settings.steps = recipe.steps
-    settings.batchSize = recipe.batchSize
-    settings.learningRate = recipe.learningRate
+    settings.steps = TrainingMethod.quick.steps
+    settings.learningRate = TrainingMethod.quick.learningRate
     settings.seed = seed
     return settings
   }

@@ -8,6 +8,7 @@ import TextualInversion
 
 extension ConceptKind: ExpressibleByArgument {}
 extension LearningRateSchedule: ExpressibleByArgument {}
+extension TrainingMethod: ExpressibleByArgument {}
 extension PictureFitting: ExpressibleByArgument {}
 
 /// `ti-gpu train`: a word from pictures, or a run replayed from a trace.

@@ -8,25 +8,29 @@ import TextualInversion
 struct TrainingOptions: ParsableArguments {
   @Option(help: "The word to teach, such as '<toy>'.")
   var token: String?
+  @Option(help: "How the word is learned (spherical); plain is AdamW, as diffusers' script has it.")
+  var method: TrainingMethod?
+  @Flag(help: "Spherical in 120 steps of angle 0.5: quick, and tried on small models only.")
+  var quick = false
   @Option(help: "A word or phrase near in meaning to start from.")
   var initializer: String?
-  @Option(help: "How many vectors the word has (1).")
+  @Option(help: "How many vectors the word has (spherical 4, plain 1).")
   var vectors: Int?
   @Option(help: "What is learned (object); a subject is a person or an animal.")
   var kind: ConceptKind?
   @Option(help: ArgumentHelp("Prompts to learn from, a line each with {} for the word.", valueName: "file"))
   var templates: PathArgument?
-  @Option(help: "Optimizer steps (2000).")
+  @Option(help: "Optimizer steps (spherical 250, plain 2000).")
   var steps: Int?
-  @Option(help: "Pictures a batch (1).")
+  @Option(help: "Pictures a batch (spherical 4, plain 1).")
   var batchSize: Int?
   @Option(help: "Batches whose gradients are averaged in a step (1).")
   var accumulate: Int?
-  @Option(help: "AdamW's learning rate (5e-3).")
+  @Option(help: "The step's size: an angle in radians (spherical 0.16), AdamW's rate (plain 5e-3).")
   var learningRate: Float?
-  @Option(help: "How the rate moves (constant).")
+  @Option(help: "How the size moves over the run (spherical cosine, plain constant).")
   var schedule: LearningRateSchedule?
-  @Option(help: "Steps over which the rate rises to its full height (0).")
+  @Option(help: "Steps over which the size rises to its full height (0).")
   var warmup: Int?
   @Option(help: "The pictures' side in pixels (the model's own).")
   var resolution: Int?
@@ -51,6 +55,7 @@ struct TrainingOptions: ParsableArguments {
   {
     var settings: TrainingSettings
     if let earlier {
+      guard !quick else { throw UserError(.usage, "--quick is for a new run; the run that is gone on with knows its steps") }
       settings = earlier
       settings.precision = precision
       settings.placeholder = try Placeholder(
@@ -59,13 +64,21 @@ struct TrainingOptions: ParsableArguments {
       guard let initializer else {
         throw UserError(.usage, "--initializer is missing: a word to start from, such as 'toy'")
       }
+      let method = method ?? .spherical
+      guard !quick || method == .spherical else {
+        throw UserError(.usage, "--quick goes with --method spherical, not with \(method.rawValue)")
+      }
+      let defaults = quick ? TrainingMethod.quick : method.defaults
       settings = TrainingSettings(
-        placeholder: try Placeholder(word(), vectors: vectors ?? 1), initializer: initializer, kind: kind ?? .object,
-        resolution: nativeSide, precision: precision)
+        placeholder: try Placeholder(word(), vectors: vectors ?? defaults.vectors), initializer: initializer,
+        kind: kind ?? .object, resolution: nativeSide, precision: precision, method: method)
+      settings.steps = defaults.steps
+      settings.learningRate = defaults.learningRate
     }
     func take<T>(_ value: T?, _ path: WritableKeyPath<TrainingSettings, T>) {
       if let value { settings[keyPath: path] = value }
     }
+    take(method, \.method)
     take(initializer, \.initializer)
     take(kind, \.kind)
     take(steps, \.steps)

@@ -1,0 +1,26 @@
+/// How a word is learned: the rule of update, and the settings that go with it unless others are asked for.
+public enum TrainingMethod: String, Sendable, Codable, CaseIterable {
+  /// Directions on the sphere of the model's own words; see `Spherical`.
+  case spherical
+  /// AdamW over the rows as they are, as diffusers' script has it.
+  case plain
+
+  /// What a run takes where nothing else is asked for.
+  public struct Defaults: Sendable, Hashable {
+    public var vectors: Int
+    public var steps: Int
+    public var batchSize: Int
+    public var learningRate: Float
+    public var schedule: LearningRateSchedule
+  }
+
+  public var defaults: Defaults {
+    switch self {
+    case .spherical: Defaults(vectors: 4, steps: 250, batchSize: 4, learningRate: 0.16, schedule: .cosine)
+    case .plain: Defaults(vectors: 1, steps: 2000, batchSize: 1, learningRate: 5e-3, schedule: .constant)
+    }
+  }
+
+  /// Half the steps of three times the angle: as good on the built-in model, and not tried on larger ones.
+  public static let quick = Defaults(vectors: 4, steps: 120, batchSize: 4, learningRate: 0.5, schedule: .cosine)
+}

@@ -8,7 +8,8 @@ import Testing
 @Suite(.serialized) struct TrainTests {
   private func train(_ steps: Int, _ output: URL, _ more: [String] = []) -> [String] {
     [
-      "train", "--model", "demo", "--images", "demo:my-cat", "--token", "<my-cat>", "--initializer", "cat", "--method", "plain", "--steps",
+      "train", "--model", "demo", "--images", "demo:my-cat", "--token", "<my-cat>", "--initializer", "cat", "--method",
+      "plain", "--steps",
       "\(steps)", "--resolution", "32", "--checkpoint-every", "2", "--device", "cpu", "--output", output.path,
     ] + more
   }

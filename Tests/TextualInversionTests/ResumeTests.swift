@@ -26,12 +26,14 @@ import TextualInversion
 
   /// Trains until `stop` steps are done, in `folder`; from the newest checkpoint in it where `resumes`.
   private func train<B: Backend>(
-    on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil, method: TrainingMethod = .plain
+    on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil,
+    method: TrainingMethod = .plain
   ) throws {
     let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
     #expect(!resumes || folder.earlier?.checkpoint != nil)
     let run = try TrainingRun(
-      model: ModelFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings(backend.precision, method),
+      model: ModelFolder(DemoModel.model), pictures: DemoConcept.myCat.folder,
+      settings: settings(backend.precision, method),
       folder: folder, checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
     let outcome = try run.run { event, run in
       if case .stepped(let result) = event, result.step >= stop { run.requestStop() }

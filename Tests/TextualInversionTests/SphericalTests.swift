@@ -55,7 +55,8 @@ import Testing
     let prompts = ["a photo of <toy>", "<toy> and <toy> on a red background", "a picture of a <toy>"]
     let seen = Recorder()
     let rows = HostTensor(
-      [2, model.shape.textEncoder.width], Philox(seed: 1, stream: 1).normals(2 * model.shape.textEncoder.width).map { $0 * 0.05 })
+      [2, model.shape.textEncoder.width],
+      Philox(seed: 1, stream: 1).normals(2 * model.shape.textEncoder.width).map { $0 * 0.05 })
     let trainer = Trainer(
       backend: backend, textEncoder: try model.textEncoder(on: backend, vocabulary: vocabulary, differentiable: true),
       unet: try model.unet(on: backend, differentiable: true), schedule: try model.noiseSchedule(), optimizer: seen,
@@ -70,7 +71,8 @@ import Testing
       return Batch(
         latents: draws(1), noise: draws(2), timesteps: samples.map { 100 + 250 * $0 },
         tokens: TokenBatch(
-          ids: samples.flatMap { taught.encode(prompts[$0], length: length).ids }, batch: samples.count, length: length))
+          ids: samples.flatMap { taught.encode(prompts[$0], length: length).ids }, batch: samples.count, length: length)
+      )
     }
     _ = try trainer.step([batch(0..<3)], learningRate: 0)
     let whole = try #require(seen.gradients.value.last)

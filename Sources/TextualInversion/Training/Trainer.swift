@@ -78,7 +78,8 @@ public final class Trainer<B: Backend> {
     var examples: [Tensor<B.Storage>] = []
     for batch in batches {
       let (loss, dEmbedded) = try forwardAndBackward(batch, rows: rows, scale: scale, share: 1 / Float(batches.count))
-      func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<B.Storage> {
+      func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<B.Storage>
+      {
         try backend.backwardRows(
           textEncoder.embedding, dEmbedded, tokens, count: rows.shape[0], scale: 1 / scale, addingTo: sum)
       }

@@ -91,7 +91,8 @@ extension DemoConcept {
       throw UserError(.badData, "the concept \(rawValue) is of no known kind: \(recipe.kind)")
     }
     var settings = TrainingSettings(
-      placeholder: try Placeholder("<\(rawValue)>", vectors: TrainingMethod.quick.vectors), initializer: recipe.initializer,
+      placeholder: try Placeholder("<\(rawValue)>", vectors: TrainingMethod.quick.vectors),
+      initializer: recipe.initializer,
       kind: kind, resolution: 64, precision: precision)
     settings.steps = TrainingMethod.quick.steps
     settings.learningRate = TrainingMethod.quick.learningRate

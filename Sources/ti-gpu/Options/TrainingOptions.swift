@@ -55,7 +55,9 @@ struct TrainingOptions: ParsableArguments {
   {
     var settings: TrainingSettings
     if let earlier {
-      guard !quick else { throw UserError(.usage, "--quick is for a new run; the run that is gone on with knows its steps") }
+      guard !quick else {
+        throw UserError(.usage, "--quick is for a new run; the run that is gone on with knows its steps")
+      }
       settings = earlier
       settings.precision = precision
       settings.placeholder = try Placeholder(

@@ -84,6 +84,22 @@ import Testing
     #expect(result.code == 64 && result.error.contains("--replay"), "\(result.error)")
   }
 
+  /// Every set of loops that the machine has gives the trace's numbers; one that it lacks is refused by name.
+  @Test func theInstructionSetIsChosenByTheEnvironment() throws {
+    try TemporaryFolder.with { folder in
+      func run(_ set: String) throws -> Program.Result {
+        try Program.run(
+          [
+            "train", "--model", Self.model.path, "--replay", Self.trace.path, "--token", "<new>", "--device", "cpu",
+            "--replay-tolerance", "1e-5", "--output", folder.appendingPathComponent(set).path,
+          ], environment: ["TI_GPU_INSTRUCTION_SET": set])
+      }
+      #expect(try run("any").code == 0)
+      let refused = try run("v99")
+      #expect(refused.code == 64 && refused.error.contains("TI_GPU_INSTRUCTION_SET"), "\(refused.error)")
+    }
+  }
+
   /// A trace that holds draws alone runs, but has nothing to be judged by or to start from.
   @Test func aTraceWithoutExpectationsIsRunAlone() throws {
     try TemporaryFolder.with { folder in

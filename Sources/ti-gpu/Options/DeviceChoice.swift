@@ -82,6 +82,16 @@ struct DeviceOptions: ParsableArguments {
     }
   }
 
+  /// The environment may name the loops' instruction set: one that is not here is a person's mistake, not the device's.
+  private static func cpu(_ precision: ElementType) throws -> CPUBackend {
+    do {
+      return try CPUBackend(precision: precision)
+    } catch {
+      if error.code == .unsupported { throw UserError(.usage, "\(error)") }
+      throw error
+    }
+  }
+
   /// Runs `work` on the device that was chosen.
   func run(_ work: some BackendWork) throws {
     guard let device = try openCLDevice() else {
@@ -90,7 +100,7 @@ struct DeviceOptions: ParsableArguments {
           .usage, at: .option("kernel-form"), "the CPU backend has no OpenCL kernels",
           remedy: "choose a device with --device opencl")
       }
-      return try work.run(precision: precision.type(onGPU: false), makeBackend: { try CPUBackend(precision: $0) })
+      return try work.run(precision: precision.type(onGPU: false), makeBackend: { try Self.cpu($0) })
     }
     guard kernelForm == .auto || device.kernelForms.contains(kernelForm) else {
       throw UserError(

@@ -114,6 +114,14 @@ import Testing
     }
   }
 
+  /// As `DPMSolverMultistepScheduler.save_pretrained` writes it.
+  @Test func aFileMayHoldPythonsInfinity() throws {
+    let json = #"{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity}"#
+    let configuration = try SchedulerConfiguration(json: Data(json.utf8))
+    #expect(configuration.lambdaMinClipped == -.infinity)
+    #expect(try SamplerKind.dpmSolverPP2M.sampler(configuration, steps: 7).timesteps.count == 7)
+  }
+
   @Test func whatIsNotSupportedIsNamed() throws {
     func message(_ json: String, _ kind: SamplerKind, steps: Int = 10) throws -> String? {
       let configuration = try JSONDecoder().decode(SchedulerConfiguration.self, from: Data(json.utf8))

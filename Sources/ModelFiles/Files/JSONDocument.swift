@@ -2,12 +2,14 @@ import Foundation
 import Tensors
 
 extension Decodable {
-  /// Decodes a JSON document.
+  /// Decodes a JSON document. Python writes infinity as `Infinity`, as schedulers' files have it, which only JSON5 knows.
   ///
   /// - Throws: `UserError(.badData)` with the key that is wrong; what the type's own decoding throws is passed on.
   public init(json data: Data) throws(UserError) {
+    let decoder = JSONDecoder()
+    decoder.allowsJSON5 = true
     do {
-      self = try JSONDecoder().decode(Self.self, from: data)
+      self = try decoder.decode(Self.self, from: data)
     } catch let error as UserError {
       throw error
     } catch let error as DecodingError {

@@ -88,7 +88,7 @@ public final class CPUBackend: Backend {
 
   /// A tensor whose elements are not set.
   func empty(_ shape: Shape, _ type: ElementType, _ operation: String) throws(OperationError) -> Tensor<CPUStorage> {
-    Tensor(shape: shape, type: type, storage: try pool.allocate(shape.count * type.size, for: operation))
+    Tensor(shape: shape, type: type, storage: try pool.allocate(shape.byteCount(type), for: operation))
   }
 
   /// `count` numbers from one type to another, on all cores.

@@ -8,7 +8,7 @@ extension Picture {
   /// the pixels that the width loses the columns come first, as in Pillow from version 13 on.
   ///
   /// - Precondition: both sides are at least 1.
-  public func resized(width: Int, height: Int) -> Picture {
+  package func resized(width: Int, height: Int) -> Picture {
     precondition(width > 0 && height > 0)
     var picture = self
     let lostHeight = self.height - height

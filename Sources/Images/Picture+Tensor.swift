@@ -12,7 +12,7 @@ extension Picture {
   /// A number that is not one becomes black.
   ///
   /// - Precondition: the tensor has one of those shapes.
-  public init(_ tensor: HostTensor) {
+  package init(_ tensor: HostTensor) {
     let shape = Array(tensor.shape.dimensions.suffix(3))
     precondition(
       shape.count == 3 && shape[2] == 3 && shape.reduce(1, *) == tensor.shape.count, "\(tensor.shape) is no picture")

@@ -9,8 +9,18 @@ public struct Picture: Sendable, Hashable {
   /// Whether the file that it was decoded from has transparent parts: their colours, which nobody sees, are in the pixels.
   public internal(set) var hasTransparency = false
 
+  /// A picture of the pixels given, row by row.
+  ///
+  /// - Throws: `badData` unless both sides are at least 1 and there are `height * width * 3` bytes.
+  public init(width: Int, height: Int, rgb pixels: [UInt8]) throws(UserError) {
+    guard width > 0, height > 0, pixels.count == Shape([height, width, 3]).count else {
+      throw UserError(.badData, "\(pixels.count) bytes do not make a picture of \(width)x\(height)")
+    }
+    self.init(width: width, height: height, pixels: pixels)
+  }
+
   /// - Precondition: both sides are at least 1 and `pixels.count == width * height * 3`.
-  public init(width: Int, height: Int, pixels: [UInt8]) {
+  package init(width: Int, height: Int, pixels: [UInt8]) {
     precondition(width > 0 && height > 0 && pixels.count == width * height * 3, "\(width) x \(height)")
     self.width = width
     self.height = height
@@ -18,7 +28,7 @@ public struct Picture: Sendable, Hashable {
   }
 
   /// A picture of one color.
-  public init(width: Int, height: Int, color: Color) {
+  package init(width: Int, height: Int, color: Color) {
     self.init(
       width: width, height: height,
       pixels: Array(repeating: [color.red, color.green, color.blue], count: width * height).flatMap { $0 })
@@ -33,7 +43,7 @@ public struct Picture: Sendable, Hashable {
   /// The part that begins `x` pixels from the left and `y` from the top.
   ///
   /// - Precondition: the part lies inside the picture.
-  public func cropped(x: Int, y: Int, width: Int, height: Int) -> Picture {
+  package func cropped(x: Int, y: Int, width: Int, height: Int) -> Picture {
     precondition(x >= 0 && y >= 0 && x + width <= self.width && y + height <= self.height)
     var part: [UInt8] = []
     part.reserveCapacity(width * height * 3)
@@ -48,7 +58,7 @@ public struct Picture: Sendable, Hashable {
   public var flipped: Picture { mapped(width: width, height: height) { x, y in (width - 1 - x, y) } }
 
   /// Every pixel as a square of `factor * factor`.
-  public func enlarged(_ factor: Int) -> Picture {
+  package func enlarged(_ factor: Int) -> Picture {
     precondition(factor > 0)
     if factor == 1 { return self }
     return mapped(width: width * factor, height: height * factor) { x, y in (x / factor, y / factor) }

@@ -63,7 +63,7 @@ public final class OpenCLBackend: StorageBackend {
 
   /// A tensor that holds anything: the kernel that makes it writes all of it.
   func allocate(_ shape: Shape, _ type: ElementType) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    Tensor(shape: shape, type: type, storage: try pool.take(shape.count * type.size))
+    Tensor(shape: shape, type: type, storage: try pool.take(shape.byteCount(type)))
   }
 
   /// Queues the kernel `name` of a family, built for tensors of `storage`.

@@ -1,24 +1,34 @@
 /// A tensor in the program's own memory, as 32-bit floats in row-major order: what files hold and what devices are filled from.
 public struct HostTensor: Sendable, Equatable {
   public let shape: Shape
-  public var values: [Float]
+  public package(set) var values: [Float]
 
-  /// - Precondition: `values.count == shape.count`; callers that read files check lengths before they come here.
-  public init(_ shape: Shape, _ values: [Float]) {
+  /// A tensor of the values given, in row-major order.
+  ///
+  /// - Throws: `badData` where there are more or fewer values than the shape has elements.
+  public init(shape: Shape, values: [Float]) throws(UserError) {
+    guard values.count == shape.count else {
+      throw UserError(.badData, "\(values.count) values do not fill a tensor of \(shape)")
+    }
+    self.init(shape, values)
+  }
+
+  /// - Precondition: `values.count == shape.count`; whoever reads files checks lengths before.
+  package init(_ shape: Shape, _ values: [Float]) {
     precondition(values.count == shape.count, "\(values.count) values for shape \(shape)")
     self.shape = shape
     self.values = values
   }
 
-  public init(repeating value: Float, _ shape: Shape) {
+  package init(repeating value: Float, _ shape: Shape) {
     self.init(shape, Array(repeating: value, count: shape.count))
   }
 
   /// The same values under another shape of the same count.
-  public func reshaped(_ shape: Shape) -> HostTensor { HostTensor(shape, values) }
+  package func reshaped(_ shape: Shape) -> HostTensor { HostTensor(shape, values) }
 
   /// The values with the axes reordered: axis `i` of the result is axis `order[i]` of this tensor.
-  public func transposed(_ order: [Int]) -> HostTensor {
+  package func transposed(_ order: [Int]) -> HostTensor {
     precondition(order.sorted() == Array(0..<shape.rank), "\(order) does not reorder \(shape)")
     var strides = Array(repeating: 1, count: shape.rank)
     for axis in stride(from: shape.rank - 2, through: 0, by: -1) { strides[axis] = strides[axis + 1] * shape[axis + 1] }

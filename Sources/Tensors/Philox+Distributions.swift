@@ -2,7 +2,7 @@ import Foundation
 
 extension Philox {
   /// `count` numbers of the standard normal distribution, by the Box-Muller transform in double precision.
-  public func normals(_ count: Int) -> [Float] {
+  package func normals(_ count: Int) -> [Float] {
     [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
       var block: UInt64 = 0
       while initialized < count {
@@ -25,14 +25,14 @@ extension Philox {
   }
 
   /// A whole number of `0..<bound`, uniform up to a bias under `bound / 2^64`.
-  public func integer(below bound: Int, at index: Int) -> Int {
+  package func integer(below bound: Int, at index: Int) -> Int {
     let words = block(UInt64(index))
     let wide = UInt64(words[0]) << 32 | UInt64(words[1])
     return Int(wide.multipliedFullWidth(by: UInt64(bound)).high)
   }
 
   /// The numbers `0..<count` in a random order (Fisher-Yates).
-  public func permutation(_ count: Int) -> [Int] {
+  package func permutation(_ count: Int) -> [Int] {
     var order = Array(0..<count)
     for last in stride(from: count - 1, to: 0, by: -1) { order.swapAt(last, integer(below: last + 1, at: last)) }
     return order

@@ -13,10 +13,10 @@ public struct Tensor<Storage: Sendable>: Sendable {
   }
 
   /// Bytes the elements take; the storage may be larger.
-  public var byteCount: Int { shape.count * type.size }
+  public var byteCount: Int { shape.byteCount(type) }
 
   /// The same storage seen under another shape of the same count.
-  public func reshaped(_ shape: Shape) -> Tensor {
+  package func reshaped(_ shape: Shape) -> Tensor {
     precondition(shape.count == self.shape.count, "\(self.shape) can't be seen as \(shape)")
     return Tensor(shape: shape, type: type, storage: storage)
   }

@@ -65,6 +65,11 @@ import Testing
     ("several pictures in a file", generate + ["--count", "2", "--output", "OUT/a.PNG"], 64, "--count"),
     ("a name for a missing embedding", generate + ["--embedding", "OUT/none=<a>", "--output", "OUT/a"], 66, "none"),
     ("an empty name", generate + ["--embedding", "OUT/none=", "--output", "OUT/a"], 64, "FILE=WORD"),
+    (
+      "a picture beyond 64 bits", generate + ["--width", "9223372036854775800", "--output", "OUT/a.png"], 64,
+      "9223372036854775800"
+    ),
+    ("a picture that is very long", generate + ["--width", "100000", "--output", "OUT/a.png"], 64, "100000x64"),
     ("unknown shape", ["bench", "--model-shape", "sd9"], 64, "sd9"),
   ]
 

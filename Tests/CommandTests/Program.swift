@@ -33,6 +33,12 @@ enum Program {
     process.executableURL = url
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    return try run(process, output: kind, whileRunning: whileRunning)
+  }
+
+  private static func run(
+    _ process: Process, output kind: Output = .file, whileRunning: (Process) -> Void
+  ) throws -> Result {
     let output = try TemporaryFile(), error = try TemporaryFile()
     let pipe = Pipe()
     switch kind {
@@ -48,6 +54,18 @@ enum Program {
     process.waitUntilExit()
     let code = process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus
     return Result(code: code, output: try output.text(), error: try error.text())
+  }
+
+  /// Runs the program within limits: what takes longer is killed, and code 137; what asks for more memory is not given it.
+  static func run(_ arguments: [String], seconds: Double, memory: Int) throws -> Result {
+    let limited = Process()
+    limited.executableURL = URL(fileURLWithPath: "/bin/sh")
+    limited.arguments = ["-c", "ulimit -c 0; ulimit -v \(memory >> 10); exec \"$0\" \"$@\"", url.path] + arguments
+    return try run(limited) { process in
+      DispatchQueue.global().asyncAfter(deadline: .now() + seconds) { [weak process] in
+        if let process, process.isRunning { kill(process.processIdentifier, SIGKILL) }
+      }
+    }
   }
 
   /// A file, since a pipe that nobody reads would block the program.

@@ -5,6 +5,13 @@ import Tensors
 import Testing
 
 @Suite struct PictureTests {
+  @Test func pixelsMustFillAPicture() throws {
+    #expect(try Picture(width: 1, height: 2, rgb: [1, 2, 3, 4, 5, 6]).pixels == [1, 2, 3, 4, 5, 6])
+    for (width, height) in [(1, 1), (0, 0), (-1, -2), (2, 2), (Int.max, 2), (1 << 62, 4)] {
+      #expect(throws: UserError.self) { try Picture(width: width, height: height, rgb: [1, 2, 3, 4, 5, 6]) }
+    }
+  }
+
   @Test(arguments: ["wide", "tall"]) func resizesAsPillowDoes(name: String) throws {
     let source = try Pictures.expected("resize.source.\(name)")
     let resized = try SafetensorsFile(Pictures.url("images.safetensors")).names.filter {

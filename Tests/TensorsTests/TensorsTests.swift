@@ -2,6 +2,26 @@ import Testing
 
 @testable import Tensors
 
+@Suite struct ShapeTests {
+  /// A caller may say anything: what has no elements that can be counted is held by no memory and filled by no values.
+  @Test(arguments: [
+    [1 << 62, 4], [Int.max, 2], [1 << 32, 1 << 32], [-1], [2, -3], [-1, -1], [0, -1], [Int.min, 2], [1 << 62, 4, 0],
+  ])
+  func whatCantBeCountedIsMoreThanAnything(dimensions: [Int]) {
+    let shape = Shape(dimensions)
+    #expect(shape.count == .max && shape.byteCount(.float16) == .max)
+    #expect(throws: UserError.self) { try HostTensor(shape: shape, values: [1, 2, 3]) }
+  }
+
+  @Test func whatCanBeCountedIsTheProduct() throws {
+    #expect(Shape([]).count == 1 && Shape([3, 0, 5]).count == 0 && Shape([2, 3, 4]).count == 24)
+    #expect(Shape([2, 3, 4]).rows == 6 && Shape([2, 3, 4]).byteCount(.float32) == 96)
+    #expect(Shape([1 << 31, 1 << 31]).count == 1 << 62)
+    #expect(try HostTensor(shape: [2, 2], values: [1, 2, 3, 4]).values == [1, 2, 3, 4])
+    #expect(throws: UserError.self) { try HostTensor(shape: [2, 2], values: [1, 2, 3]) }
+  }
+}
+
 @Suite struct PhiloxTests {
   /// The known answers that ship with the authors' Random123 library (kat_vectors, philox4x32 10).
   @Test(arguments: [

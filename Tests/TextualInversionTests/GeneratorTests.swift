@@ -29,6 +29,26 @@ import TextualInversion
       settings, latents: latents.reshaped(Shape(Array(latents.shape.dimensions.suffix(3)))).transposed([1, 2, 0]))
   }
 
+  /// What a caller can say wrong is an error, not the end of the process.
+  @Test func refusesWhatItCantDraw() throws {
+    let generator = try Generator(
+      model: ModelFolder(DemoModel.model), embeddings: [], precision: .float32,
+      makeBackend: { try CPUBackend(precision: $0) })
+    for (width, height) in [(0, 64), (-64, 64), (64, 66), (Int.max, 64), (1 << 62, 1 << 62), (1 << 30, 64), (8192, 1 << 40)] {
+      let settings = GenerationSettings(prompt: "a", width: width, height: height)
+      #expect(userError { _ = try generator.picture(settings) }?.kind == .usage, "\(width) x \(height)")
+    }
+    let settings = GenerationSettings(prompt: "a", width: 64, height: 64)
+    let shape = try generator.latentShape(settings)
+    for latents in [
+      HostTensor(repeating: 0, [1]), HostTensor(repeating: 0, Shape(shape.dimensions.reversed())),
+      HostTensor(repeating: 0, Shape([1] + shape.dimensions)), HostTensor(repeating: .nan, shape),
+      HostTensor(repeating: .infinity, shape),
+    ] {
+      #expect(userError { _ = try generator.picture(settings, latents: latents) }?.kind == .badData, "\(latents.shape)")
+    }
+  }
+
   @Test(arguments: pictures.indices, TestBackends.float32)
   func drawsWhatDiffusersDraws(index: Int, backend: TestBackend) throws {
     let (file, sampler) = Self.pictures[index]

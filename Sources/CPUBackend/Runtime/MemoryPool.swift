@@ -60,13 +60,12 @@ final class MemoryPool: Sendable {
   deinit { state.withLock { $0.releaseWaitingBlocks() } }
 
   var use: MemoryUse {
-    state.withLock { MemoryUse(currentBytes: $0.currentBytes, peakBytes: $0.peakBytes) }
+    state.withLock { MemoryUse(currentBytes: $0.currentBytes, peakBytes: $0.peakBytes, limitBytes: HostMemory.limit) }
   }
 
   /// `bytes` of memory, not cleared.
   func allocate(_ bytes: Int, for operation: String) throws(OperationError) -> CPUStorage {
-    let capacity = MemoryPool.capacity(bytes)
-    guard let block = state.withLock({ $0.take(capacity) }) else {
+    guard bytes <= HostMemory.limit, case let capacity = MemoryPool.capacity(bytes), let block = state.withLock({ $0.take(capacity) }) else {
       throw OperationError(
         .outOfMemory, operation, "\(bytes) bytes more than the \(use.currentBytes) in use can't be had")
     }

@@ -1,29 +1,29 @@
 /// Pictures in rows on white, with what they are written beside and above them.
-public struct ContactSheet: Sendable {
-  public struct Row: Sendable {
+package struct ContactSheet: Sendable {
+  package struct Row: Sendable {
     /// Stands to the left of the pictures.
-    public let label: String
-    public let pictures: [Picture]
+    package let label: String
+    package let pictures: [Picture]
     /// Each stands under its picture; there may be fewer than pictures, or none.
-    public let captions: [String]
+    package let captions: [String]
 
-    public init(_ label: String, _ pictures: [Picture], captions: [String] = []) {
+    package init(_ label: String, _ pictures: [Picture], captions: [String] = []) {
       self.label = label
       self.pictures = pictures
       self.captions = captions
     }
   }
 
-  public let title: String
+  package let title: String
   /// Each stands above its column; there may be fewer than columns, or none.
-  public let columns: [String]
-  public let rows: [Row]
+  package let columns: [String]
+  package let rows: [Row]
   /// The side of the square that a picture is fitted into: a small one is enlarged a whole number of times, a large
   /// one shrunk.
-  public let side: Int
+  package let side: Int
 
   /// - Precondition: `side` is at least 1.
-  public init(title: String = "", columns: [String] = [], rows: [Row], side: Int = 256) {
+  package init(title: String = "", columns: [String] = [], rows: [Row], side: Int = 256) {
     precondition(side > 0)
     self.title = title
     self.columns = columns
@@ -32,7 +32,7 @@ public struct ContactSheet: Sendable {
   }
 
   /// The sheet, drawn.
-  public var picture: Picture {
+  package var picture: Picture {
     let (margin, gap, scale) = (20, 10, 2)
     let ink = Color(40, 40, 40)
     let line = TextLayout.lineHeight(scale)

@@ -1,17 +1,17 @@
 import Foundation
 
 /// A curve over the steps of a run: each value as a light line, their running mean as a strong one.
-public struct LineChart: Sendable {
-  public let title: String
-  public let xLabel: String
-  public let yLabel: String
+package struct LineChart: Sendable {
+  package let title: String
+  package let xLabel: String
+  package let yLabel: String
   /// Where and how much; a value that is not finite is left out.
-  public let points: [(x: Double, y: Double)]
-  public let width: Int
-  public let height: Int
+  package let points: [(x: Double, y: Double)]
+  package let width: Int
+  package let height: Int
 
   /// - Precondition: the chart is at least 200 pixels wide and high.
-  public init(
+  package init(
     title: String = "", xLabel: String = "step", yLabel: String = "loss", points: [(x: Double, y: Double)],
     width: Int = 960, height: Int = 540
   ) {
@@ -25,7 +25,7 @@ public struct LineChart: Sendable {
   }
 
   /// The chart, drawn.
-  public var picture: Picture {
+  package var picture: Picture {
     let ink = Color(60, 60, 60)
     let line = TextLayout.lineHeight(2)
     let xAxis = Axis(points.map(\.x), lines: width / 120)

@@ -40,7 +40,9 @@ public enum Safetensors {
       try sink.write(start)
       for (name, shape) in sorted {
         let tensor = try tensor(name, shape)
-        precondition(tensor.shape == shape, "\(name) is \(tensor.shape), announced as \(shape)")
+        guard tensor.shape == shape else {
+          throw UserError(.badData, at: .tensor(name), "is \(tensor.shape), announced as \(shape)")
+        }
         try sink.write(bytes(tensor.values, type))
       }
     }

@@ -125,7 +125,7 @@ public final class SafetensorsFile: Sendable {
     let count = entry.shape.count
     let size = entry.type.size
     // A file full of holes can be as large as it likes.
-    guard UInt64(count) < ProcessInfo.processInfo.physicalMemory / UInt64(MemoryLayout<Element>.stride) else {
+    guard count < HostMemory.limit / MemoryLayout<Element>.stride else {
       throw UserError(
         .badData, at: [.file(url), .tensor(name)], "\(entry.shape) does not fit into memory",
         remedy: "is it the right file?")

@@ -114,7 +114,7 @@ public struct TorchFile: Sendable {
     let last = zip(tensor.dimensions, tensor.strides).reduce(tensor.offset) { $0 + ($1.0 - 1) * $1.1 }
     guard last < storage.count / size else { throw damaged }
     let count = last + 1 - tensor.offset
-    guard UInt64(count) < ProcessInfo.processInfo.physicalMemory / 8 else {
+    guard count < HostMemory.limit / 8 else {
       throw UserError(.badData, "\(url.path): \(shape) does not fit into memory; is it the right file?")
     }
     let bytes = try file.bytes(at: storage.lowerBound + tensor.offset * size, count: count * size)

@@ -19,10 +19,10 @@ public final class FileWeights: WeightSource, Sendable {
   public init(
     _ files: [SafetensorsFile], names: TensorNames = .plain, warn: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(UserError) {
-    precondition(!files.isEmpty)
+    guard let first = files.first else { throw UserError(.noInput, "no file of weights was named") }
     self.names = names
     self.warn = warn
-    title = files[0].url
+    title = first.url
     var places: [String: (file: SafetensorsFile, name: String)] = [:]
     for file in files {
       for name in file.names {

@@ -48,7 +48,7 @@ final class BufferPool: Sendable {
   }
 
   /// Bytes in buffers that someone holds.
-  var use: MemoryUse { state.withLock { MemoryUse(currentBytes: $0.current, peakBytes: $0.peak) } }
+  var use: MemoryUse { state.withLock { MemoryUse(currentBytes: $0.current, peakBytes: $0.peak, limitBytes: limits.memory) } }
   var reservedBytes: Int { state.withLock { $0.reserved } }
   /// How often the driver was asked for memory.
   var allocations: Int { state.withLock { $0.allocations } }
@@ -62,11 +62,11 @@ final class BufferPool: Sendable {
 
   /// A buffer of at least `bytes`, which may hold anything.
   func take(_ bytes: Int) throws(OperationError) -> OpenCLBuffer {
-    let size = min(BufferPool.sizeClass(bytes), max(bytes, limits.allocation))
-    guard size <= limits.allocation else {
+    guard bytes <= limits.allocation else {
       throw OperationError(
         .outOfMemory, "clCreateBuffer", "\(bytes) bytes in one tensor; the device allows \(limits.allocation)")
     }
+    let size = min(BufferPool.sizeClass(bytes), limits.allocation)
     if let (memory, capacity) = reuse(size) { return OpenCLBuffer(memory, capacity: capacity, pool: self) }
     releaseSurplus(for: size)
     let memory: MemoryHandle

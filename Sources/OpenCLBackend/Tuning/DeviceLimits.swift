@@ -13,11 +13,14 @@ struct DeviceLimits: Sendable, Hashable {
   let localMemory: Int
   /// Bytes of one buffer.
   let allocation: Int
+  /// Bytes of all buffers.
+  let memory: Int
 
   init(_ device: OpenCLDevice) {
     workGroupSize = min(device.maxWorkGroupSize, DeviceLimits.universalWorkGroupSize)
     localMemory = min(device.localMemory, DeviceLimits.universalLocalMemory)
     allocation = device.maxAllocation
+    memory = device.globalMemory
   }
 
   /// Throws unless a group of `items` with `localBytes` of local memory runs everywhere.

@@ -28,14 +28,17 @@ public protocol StorageBackend: AnyObject {
   var memory: MemoryUse { get }
 }
 
-/// Bytes of device memory held by tensors and packed weights.
+/// Bytes of device memory held by tensors and packed weights, and how many there can be.
 public struct MemoryUse: Sendable, Hashable {
   public let currentBytes: Int
   public let peakBytes: Int
+  /// What the device has; more than this can't be held at a time.
+  public let limitBytes: Int
 
-  public init(currentBytes: Int, peakBytes: Int) {
+  public init(currentBytes: Int, peakBytes: Int, limitBytes: Int) {
     self.currentBytes = currentBytes
     self.peakBytes = peakBytes
+    self.limitBytes = limitBytes
   }
 }
 

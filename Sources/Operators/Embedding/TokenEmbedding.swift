@@ -8,7 +8,6 @@ public struct TokenBatch: Sendable, Hashable {
   public let length: Int
 
   public init(ids: [Int32], batch: Int, length: Int) {
-    precondition(ids.count == batch * length, "\(ids.count) ids for \(batch) prompts of \(length)")
     self.ids = ids
     self.batch = batch
     self.length = length
@@ -31,6 +30,9 @@ public struct TokenEmbedding: Sendable, Hashable {
 
   /// Throws unless every id names a row, of `rows` beside the table's.
   public func check(_ tokens: TokenBatch, rows: Int, positions: Shape) throws(OperationError) {
+    try require(
+      Shape([tokens.batch, tokens.length]).count == tokens.ids.count, "TokenEmbedding",
+      "\(tokens.ids.count) ids for \(tokens.batch) prompts of \(tokens.length)")
     try require(
       positions.rank == 2 && positions[0] >= tokens.length && positions[1] == width, "TokenEmbedding",
       "\(tokens.length) tokens, positions \(positions)")

@@ -9,7 +9,7 @@ public struct LatentDistribution: Sendable {
 
   /// - Parameter moments: `[batch, height, width, 2 * latentChannels]`, means before logarithms of variances, as
   ///   `AutoencoderKL.encode` makes them.
-  public init(moments: HostTensor) {
+  package init(moments: HostTensor) {
     let channels = moments.shape.channels / 2
     let shape = moments.shape.withChannels(channels)
     var mean = HostTensor(repeating: 0, shape)
@@ -29,7 +29,7 @@ public struct LatentDistribution: Sendable {
   /// `(mean + deviation * noise) * scale`: latents as the UNet takes them, `scale` being the scaling factor.
   ///
   /// - Parameter noise: normal numbers, of the mean's count.
-  public func sample(noise: [Float], scale: Float) -> HostTensor {
+  package func sample(noise: [Float], scale: Float) -> HostTensor {
     var latents = mean
     for index in latents.values.indices {
       latents.values[index] = (mean.values[index] + deviation.values[index] * noise[index]) * scale

@@ -80,7 +80,7 @@ public struct UNetConfiguration: Sendable, Hashable, Decodable {
     for (key, value) in sizes {
       try StableDiffusion.check(key, value, in: SettingRange.size)
     }
-    try StableDiffusion.check("sample_size", sampleSize, in: 1...8192)
+    try StableDiffusion.check("sample_size", sampleSize, in: 1...1024)
     try StableDiffusion.check("norm_eps", epsilon, in: SettingRange.epsilon)
     try StableDiffusion.check("freq_shift", frequencyShift, in: 0...1)
     for (index, level) in levels.enumerated() {

@@ -17,7 +17,7 @@ public struct Concept: Sendable {
   /// Reads every picture of a folder.
   ///
   /// - Throws: `UserError(.noInput)` for a missing folder or one without pictures, `.badData` if none can be read.
-  public init(folder: URL, resolution: Int, fitting: PictureFitting) throws(UserError) {
+  package init(folder: URL, resolution: Int, fitting: PictureFitting) throws(UserError) {
     let read = try PictureFolder(folder) { picture in
       Square(
         picture: (fitting == .crop ? picture.centerCropped : picture).resized(width: resolution, height: resolution),

@@ -19,6 +19,9 @@ public struct ConceptBatches: BatchSource {
   }
 
   public func batch(step: Int, microBatch: Int) throws -> Batch {
+    guard (0..<settings.steps).contains(step), (0..<settings.accumulation).contains(microBatch) else {
+      throw UserError(.usage, "the run has no step \(step) with a batch \(microBatch)")
+    }
     let seed = settings.seed
     let turn = step * settings.accumulation + microBatch
     let prompt = RandomStream.prompts.generator(seed: seed, step: turn)

@@ -12,7 +12,7 @@ public final class Generator<B: Backend> {
   private let tokenizer: CLIPTokenizer
   private let rows: Tensor<B.Storage>?
   private let words: [(word: Placeholder, ids: Range<Int32>)]
-  private let schedulerConfiguration: SchedulerConfiguration
+  private let shape: ModelShape
   private let textEncoder: TextEncoder<B>
   private let unet: UNet<B>
   private let vae: AutoencoderKL<B>
@@ -62,7 +62,7 @@ public final class Generator<B: Backend> {
     }
     self.tokenizer = tokenizer
     self.words = words
-    schedulerConfiguration = modelFiles.shape.scheduler
+    shape = modelFiles.shape
     backend = try makeBackend(precision)
     let vaePrecision = modelFiles.shape.autoencoder.precision(beside: precision)
     vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
@@ -92,6 +92,8 @@ public final class Generator<B: Backend> {
         "a picture of \(settings.width)x\(settings.height): this model makes sides that are multiples of "
           + "\(sizeMultiple)")
     }
+    try shape.checkDrawing(
+      width: settings.width, height: settings.height, type: vaeBackend.precision, memory: vaeBackend.memory)
     let factor = vae.configuration.sizeMultiple
     return [settings.height / factor, settings.width / factor, unet.configuration.inputChannels]
   }
@@ -103,18 +105,18 @@ public final class Generator<B: Backend> {
   ///   - warn: told, a line each, where a prompt is cut, is not used or holds no learned word.
   ///   - progress: told each step once it is done.
   ///   - shouldStop: asked between steps; ends the work with `CancellationError`.
-  /// - Throws: `UserError(.usage)` for settings that this model can't draw; `.badData` for latents of another shape, and
-  ///   for numbers, given or computed, that are none.
+  /// - Throws: `UserError(.usage)` for settings that this model or this device can't draw; `.badData` for latents of
+  ///   another shape, and for numbers, given or computed, that are none.
   public func picture(
     _ settings: GenerationSettings, latents given: HostTensor? = nil, warn: (String) -> Void = { _ in },
     progress: (Int) -> Void = { _ in }, shouldStop: () -> Bool = { false }
   ) throws -> Picture {
     let shape = try latentShape(settings)
-    if let given, given.shape != shape || !given.values.allSatisfy(\.isFinite) {
+    if let given, given.shape != shape || !given.isFinite {
       let fault = given.shape == shape ? "hold NaN or infinity" : "are \(given.shape), this picture takes \(shape)"
       throw UserError(.badData, "the latents given \(fault)")
     }
-    var sampler = try settings.sampler.sampler(schedulerConfiguration, steps: settings.steps)
+    var sampler = try settings.sampler.sampler(self.shape.scheduler, steps: settings.steps)
     let start =
       given?.values ?? RandomStream.initialLatents.generator(seed: settings.seed).normals(shape.count)
     var latents = start.map { $0 * sampler.initialNoiseScale }

@@ -131,6 +131,9 @@ public struct ReplayTrace: BatchSource {
 
   /// Every draw comes from the file.
   public func batch(step: Int, microBatch: Int) throws -> Batch {
+    guard (0..<steps).contains(step), (0..<accumulation).contains(microBatch) else {
+      throw UserError(.usage, "the trace has no step \(step) with a batch \(microBatch)")
+    }
     let entry = step * accumulation + microBatch
     let size = latents.shape.count / latents.shape[0]
     let shape = Shape(Array(latents.shape.dimensions.dropFirst()))

@@ -157,10 +157,12 @@ public final class TrainingRun<B: Backend> {
   private func train() throws {
     if context.fingerprint == nil { context.fingerprint = try Self.fingerprint(modelFolder, concept) }
     let schedule = try model.noiseSchedule()
+    let backend = try makeBackend(settings.precision)
+    try model.shape.checkTraining(
+      resolution: settings.resolution, batchSize: settings.batchSize, type: backend.precision, memory: backend.memory)
     guard let latents = try encodedPictures() else { return }
     let batches = ConceptBatches(settings: settings, latents: latents, schedule: schedule, prompts: prompts)
 
-    let backend = try makeBackend(settings.precision)
     defer { context.peakBytes = backend.memory.peakBytes }
     let trainer = Trainer(
       backend: backend, textEncoder: try model.textEncoder(on: backend, vocabulary: vocabulary, differentiable: true),

@@ -20,9 +20,13 @@ struct Failure: Encodable {
     case let error as UserError:
       self.init(kind: error.kind.word, exitCode: error.kind.rawValue, message: error.message)
     case let error as OperationError:
-      // A bug of ours or of a driver, unless the device is simply too small.
-      let advice = error.code == .outOfMemory ? " (try a smaller --resolution or --batch-size, or --precision f16)" : ""
-      self.init(kind: "operation", exitCode: 70, message: "\(error)\(advice)")
+      if error.code == .outOfMemory {
+        let advice = "try a smaller --resolution or --batch-size, or --precision f16"
+        self.init(kind: "out_of_memory", exitCode: 71, message: "\(error); \(advice)")
+      } else {
+        // A bug of ours or of a driver.
+        self.init(kind: "operation", exitCode: 70, message: "\(error)")
+      }
     case is CancellationError:
       self.init(kind: "interrupted", exitCode: Interrupt.exitCode, message: "stopped by a signal", isSaid: true)
     case let error as ExitCode where error.rawValue == Interrupt.exitCode:

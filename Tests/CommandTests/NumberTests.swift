@@ -36,7 +36,8 @@ import Testing
             for value in values {
               let changed = Self.replacing(range, of: text, by: value, quoted: true)
               let name = "\(source.lastPathComponent)/\(file) at \(range.location): \(value)"
-              let commands = source == Self.model ? [Self.generate, Self.train + ["--resolution", "16"]] : [Self.generate]
+              let commands =
+                source == Self.model ? [Self.generate, Self.train + ["--resolution", "16"]] : [Self.generate]
               for command in commands {
                 cases.append(
                   Case(name: "\(command[0]), \(name)") { folder in
@@ -64,7 +65,8 @@ import Testing
       let word = folder.appendingPathComponent("word.safetensors")
       let rows = try SafetensorsFile(run.appendingPathComponent("learned_embeds.safetensors")).tensor("<toy>")
       try Safetensors.write(
-        [("<toy>", rows)], metadata: ["format": "pt", "step": "5", "ss_num_train_images": "7", "ss_learning_rate": "0.005"],
+        [("<toy>", rows)],
+        metadata: ["format": "pt", "step": "5", "ss_num_train_images": "7", "ss_learning_rate": "0.005"],
         to: word)
 
       var cases = try Self.metadataCases(word) { file in

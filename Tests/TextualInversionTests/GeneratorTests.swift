@@ -34,7 +34,9 @@ import TextualInversion
     let generator = try Generator(
       model: ModelFolder(DemoModel.model), embeddings: [], precision: .float32,
       makeBackend: { try CPUBackend(precision: $0) })
-    for (width, height) in [(0, 64), (-64, 64), (64, 66), (Int.max, 64), (1 << 62, 1 << 62), (1 << 30, 64), (8192, 1 << 40)] {
+    for (width, height) in [
+      (0, 64), (-64, 64), (64, 66), (Int.max, 64), (1 << 62, 1 << 62), (1 << 30, 64), (8192, 1 << 40),
+    ] {
       let settings = GenerationSettings(prompt: "a", width: width, height: height)
       #expect(userError { _ = try generator.picture(settings) }?.kind == .usage, "\(width) x \(height)")
     }

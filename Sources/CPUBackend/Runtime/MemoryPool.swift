@@ -65,7 +65,9 @@ final class MemoryPool: Sendable {
 
   /// `bytes` of memory, not cleared.
   func allocate(_ bytes: Int, for operation: String) throws(OperationError) -> CPUStorage {
-    guard bytes <= HostMemory.limit, case let capacity = MemoryPool.capacity(bytes), let block = state.withLock({ $0.take(capacity) }) else {
+    guard bytes <= HostMemory.limit, case let capacity = MemoryPool.capacity(bytes),
+      let block = state.withLock({ $0.take(capacity) })
+    else {
       throw OperationError(
         .outOfMemory, operation, "\(bytes) bytes more than the \(use.currentBytes) in use can't be had")
     }

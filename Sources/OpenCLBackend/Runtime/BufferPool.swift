@@ -48,7 +48,9 @@ final class BufferPool: Sendable {
   }
 
   /// Bytes in buffers that someone holds.
-  var use: MemoryUse { state.withLock { MemoryUse(currentBytes: $0.current, peakBytes: $0.peak, limitBytes: limits.memory) } }
+  var use: MemoryUse {
+    state.withLock { MemoryUse(currentBytes: $0.current, peakBytes: $0.peak, limitBytes: limits.memory) }
+  }
   var reservedBytes: Int { state.withLock { $0.reserved } }
   /// How often the driver was asked for memory.
   var allocations: Int { state.withLock { $0.allocations } }

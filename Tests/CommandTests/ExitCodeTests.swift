@@ -64,6 +64,7 @@ import Testing
     ("another", generate + ["--model", "OUT/none", "--output", "OUT/a.WEBP"], 64, ".webp"),
     ("several pictures in a file", generate + ["--count", "2", "--output", "OUT/a.PNG"], 64, "--count"),
     ("a name for a missing embedding", generate + ["--embedding", "OUT/none=<a>", "--output", "OUT/a"], 66, "none"),
+    ("a name of two words", generate + ["--embedding", "OUT/none=a b", "--output", "OUT/a"], 64, "'a b'"),
     ("an empty name", generate + ["--embedding", "OUT/none=", "--output", "OUT/a"], 64, "FILE=WORD"),
     (
       "a picture beyond 64 bits", generate + ["--width", "9223372036854775800", "--output", "OUT/a.png"], 64,

@@ -43,7 +43,7 @@ import Testing
       let output = folder.appendingPathComponent("a.png")
       for (latents, code) in [
         (folder.appendingPathComponent("nowhere"), 66), (try file("noise", sound), 65),
-        (Fixtures.url("images/images.safetensors"), 65),
+        (Fixtures.url("images/images.safetensors"), 65), (try file("latents", sound) { $0 == 5 ? .nan : 0 }, 65),
       ] as [(URL, Int32)] {
         let result = try generate(latents, output, steps: 1)
         #expect(result.code == code && result.error.contains(latents.lastPathComponent), "\(result.error)")

@@ -103,4 +103,19 @@ import Testing
       #expect(userError { _ = try FileHash.sha256(of: folder) }?.kind == .noInput)
     }
   }
+
+  /// The second finds the name taken, whatever has it, and changes nothing.
+  @Test func aNewFileTakesNobodysPlace() throws {
+    try TemporaryFolder.with { folder in
+      let (file, inner) = (folder.appendingPathComponent("a"), folder.appendingPathComponent("b"))
+      #expect(try AtomicFile.writeNew(Data("first".utf8), to: file))
+      #expect(try !AtomicFile.writeNew(Data("second".utf8), to: file))
+      #expect(try Data(contentsOf: file) == Data("first".utf8))
+      try FileManager.default.createDirectory(at: inner, withIntermediateDirectories: false)
+      #expect(try !AtomicFile.writeNew(Data(), to: inner))
+      let error = userError { _ = try AtomicFile.writeNew(Data(), to: folder.appendingPathComponent("none/a")) }
+      #expect(error?.kind == .cannotCreate)
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() == ["a", "b"])
+    }
+  }
 }

@@ -98,8 +98,23 @@ import TextualInversion
     settings.prompt = "a photo"
     settings.guidance = 0.5
     _ = try generator.picture(settings, warn: { warnings.append($0) })
-    #expect(warnings.count == 2 && warnings[0].contains("negative prompt"))
-    #expect(warnings.last?.contains("no learned word is in the prompt: <Toy>, <b>") == true)
+    #expect(warnings.count == 3 && warnings[0].contains("negative prompt"))
+    #expect(warnings.dropFirst() == ["no prompt holds the word '<Toy>'", "no prompt holds the word '<b>'"])
+  }
+
+  /// 75 tokens fit: of a word of three vectors that begins at the 74th, two.
+  @Test func aWordThatIsCutIsSaid() throws {
+    let (generator, settings) = try demo(
+      [Self.word("<a>", vectors: 3), Self.word("<b>", vectors: 1)],
+      prompt: String(repeating: "photo ", count: 73) + "<a> <b>")
+    let uses = generator.uses(settings)
+    #expect(
+      uses.map(\.prompt) == [[74, 75], []] && uses.map(\.cut) == [1, 1] && uses.map(\.isUsed) == [true, false])
+    var warnings: [String] = []
+    _ = try generator.picture(settings, warn: { warnings.append($0) })
+    #expect(warnings.count == 3, "\(warnings)")
+    #expect(warnings.first?.contains("'<a> <b>'") == true, "\(warnings)")
+    #expect(warnings.dropFirst().allSatisfy { $0.contains("1 of its vectors are left out") }, "\(warnings)")
   }
 
   /// diffusers' pipeline: `do_classifier_free_guidance` is `guidance_scale > 1`.
@@ -123,16 +138,23 @@ import TextualInversion
 
   @Test func wordsThatCannotStandAreRefused() throws {
     let cases: [(embeddings: [EmbeddingFile], says: String)] = try [
-      ([Self.word("<a>", vectors: 1), Self.word("<A>", vectors: 2)], "already exists"),
-      ([Self.word("two words", vectors: 1)], "FILE=WORD"), ([Self.word("*", vectors: 1)], "FILE=WORD"),
+      ([Self.word("<a>", vectors: 1), Self.word("<A>", vectors: 2)], "that of another as well; give it another"),
+      ([Self.word("<a>_1", vectors: 1), Self.word("<a>", vectors: 2)], "already exists"),
+      ([Self.word("cat</w>", vectors: 1)], "already exists"), ([Self.word(" ", vectors: 1)], "FILE=<toy>"),
       ([Self.word("<a>", vectors: 76)], "76 vectors"), ([Self.word("<a>", vectors: 1, value: .nan)], "NaN"),
+      ([Self.word("<a>", vectors: 1, value: -.infinity)], "infinity"),
+      ([Self.word("<a>", vectors: 1, value: 1e28)], "e+"),
+      ([Self.word("<a>", vectors: 1, value: 3e38)], "that is no word"),
       ([EmbeddingFile(word: "<a>", rows: HostTensor([1, 3], [0, 0, 0]))], "another kind of model"),
+      ([EmbeddingFile(word: "<a>", rows: HostTensor([3], [0, 0, 0]))], "not [vectors, width]"),
+      ([EmbeddingFile(word: "<a>", rows: HostTensor([], [0]))], "not [vectors, width]"),
     ]
     for (embeddings, says) in cases {
       let error = userError { _ = try demo(embeddings, prompt: "a") }
       #expect(error?.kind == .badData && error?.message.contains(says) == true, "\(error?.message ?? "") lacks \(says)")
     }
-    // As many as a prompt holds.
+    // A trained word's rows may be many times as long as the vocabulary's; and as many as a prompt holds.
+    _ = try demo([Self.word("<a>", vectors: 1, value: 1)], prompt: "<a>")
     let (generator, settings) = try demo([Self.word("<a>", vectors: 75)], prompt: "<a>")
     #expect(generator.uses(settings).first?.prompt == Array(1...75))
   }
@@ -148,6 +170,18 @@ import TextualInversion
     }
     let error = userError { _ = try generator.picture(settings, latents: HostTensor([1, 1, 4], [0, 0, 0, 0])) }
     #expect(error?.kind == .badData && error?.message.contains("\(shape)") == true)
+    // What is asked for once the model's first part is there, and before the first step.
+    var asked = 0
+    #expect(throws: CancellationError.self) {
+      _ = try Generator(
+        model: ModelFolder(DemoModel.model), embeddings: [], precision: .float32,
+        makeBackend: { try CPUBackend(precision: $0) },
+        shouldStop: {
+          asked += 1
+          return asked == 2
+        })
+    }
+    #expect(throws: CancellationError.self) { _ = try generator.picture(settings, shouldStop: { true }) }
     // Numbers, but such that what is computed of them is none.
     let huge = HostTensor(shape, Array(repeating: 3e38, count: shape.count))
     let overflow = userError { _ = try generator.picture(settings, latents: huge) }

@@ -56,6 +56,39 @@ public enum AtomicFile {
       default: return try writeInPlace(target, body)
       }
     }
+    try make(url, at: target, body) { (temporary: String) throws(UserError) in
+      guard rename(temporary, target.path) == 0 else { throw failedCreation(url, errno) }
+    }
+  }
+
+  /// Writes `data` as the whole content of a file whose name nobody has yet, neither here nor in another process at the same
+  /// time.
+  ///
+  /// - Returns: false where the name is taken; what has it stays as it is.
+  public static func writeNew(_ data: Data, to url: URL) throws(UserError) -> Bool {
+    var isNew = true
+    try make(url, at: url, { (sink: borrowing Sink) throws(UserError) in try sink.write(data) }) {
+      (temporary: String) throws(UserError) in
+      // A second name for the file: unlike a renaming, that fails where the name is taken.
+      var done = link(temporary, url.path) == 0
+      if !done, errno != EEXIST {
+        // A file system without such names: the name is taken first, and then replaced.
+        let descriptor = open(url.path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+        if descriptor >= 0 { close(descriptor) }
+        done = descriptor >= 0 && rename(temporary, url.path) == 0
+      }
+      guard done || errno == EEXIST else { throw failedCreation(url, errno) }
+      unlink(temporary)
+      isNew = done
+    }
+    return isNew
+  }
+
+  /// Writes a file under a temporary name beside `target` and has it put in its place; nothing is left behind where that fails.
+  private static func make(
+    _ url: URL, at target: URL, _ body: (borrowing Sink) throws(UserError) -> Void,
+    place: (_ temporary: String) throws(UserError) -> Void
+  ) throws(UserError) {
     let folder = target.deletingLastPathComponent()
     let number = counter.add(1, ordering: .relaxed).newValue
     // The name may be as long as the file system allows, so the temporary one does not contain it.
@@ -68,7 +101,7 @@ public enum AtomicFile {
       guard fsync(descriptor) == 0 else { throw failedWrite(url, errno) }
       isOpen = false
       guard close(descriptor) == 0 else { throw failedWrite(url, errno) }
-      guard rename(temporary.path, target.path) == 0 else { throw failedCreation(url, errno) }
+      try place(temporary.path)
     } catch {
       if isOpen { close(descriptor) }
       unlink(temporary.path)

@@ -18,9 +18,9 @@ public final class SafetensorsFile: Sendable {
     guard file.size >= 8 else {
       throw Self.damaged(url, file.size == 0 ? "is empty" : "has only \(file.size) bytes")
     }
-    let start = try file.bytes(at: 0, count: 8)
-    let length = start.enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
-    if start.starts(with: [0x50, 0x4B, 3, 4]) || (start[0] == 0x80 && (2...5).contains(start[1])) {
+    let start = try file.bytes(at: 0, count: min(file.size, TorchFile.startLength))
+    let length = start.prefix(8).enumerated().reduce(UInt64(0)) { $0 | UInt64($1.element) << (8 * $1.offset) }
+    if TorchFile.begins(start) {
       throw UserError(
         .badData, at: .file(url), "a PyTorch pickle, not a safetensors file",
         remedy: "save it as safetensors and name that")

@@ -1,5 +1,5 @@
 /// What a pickle says, as far as it says anything that tensors need.
-indirect enum PickleValue: Sendable {
+package indirect enum PickleValue: Sendable {
   case none
   case flag(Bool)
   case integer(Int)
@@ -15,7 +15,7 @@ indirect enum PickleValue: Sendable {
 }
 
 /// A tensor as a pickle describes it: a view of a storage.
-struct PickledTensor: Sendable, Hashable {
+package struct PickledTensor: Sendable, Hashable {
   /// The storage's name in the file, how its elements are stored and how many there are.
   let storage: String
   let type: StoredType

@@ -6,7 +6,7 @@ import Tensors
 public struct TorchFile: Sendable {
   public let url: URL
   /// What was saved.
-  let value: PickleValue
+  package let value: PickleValue
 
   private let file: InputFile
   /// Where the bytes of each storage lie.
@@ -15,10 +15,20 @@ public struct TorchFile: Sendable {
   /// The largest pickle: that of a checkpoint of thousands of tensors takes less than a megabyte.
   private static let largestPickle = 256 << 20
 
-  /// Whether a file begins as one of PyTorch's.
-  static func begins(_ start: some Sequence<UInt8>) -> Bool {
-    let start = Array(start.prefix(4))
+  /// How many bytes `begins` looks at.
+  static let startLength = 9
+
+  /// Whether a file begins as one of PyTorch's. The length of a safetensors header, such as 640, may look like the start of a
+  /// pickle; its JSON begins behind that.
+  static func begins(_ start: [UInt8]) -> Bool {
+    if start.count >= startLength, start[startLength - 1] == UInt8(ascii: "{") { return false }
     return start.starts(with: [0x50, 0x4B, 3, 4]) || (start.count > 1 && start[0] == 0x80 && (2...5).contains(start[1]))
+  }
+
+  /// Whether a file is one of PyTorch's by its first bytes.
+  package static func isOne(_ url: URL) throws(UserError) -> Bool {
+    let file = try InputFile(url)
+    return begins(try file.bytes(at: 0, count: min(file.size, startLength)))
   }
 
   /// Opens a file and reads what it says of its tensors; the numbers stay on the disk.
@@ -29,7 +39,7 @@ public struct TorchFile: Sendable {
     self.url = url
     file = try InputFile(url)
     guard file.size >= 4 else { throw UserError(.badData, "\(url.path): \(file.size) bytes are no PyTorch file") }
-    let start = try file.bytes(at: 0, count: 4)
+    let start = try file.bytes(at: 0, count: min(file.size, Self.startLength))
     if start.starts(with: [0x50, 0x4B, 3, 4]) {
       (value, storages) = try Self.zipped(file)
     } else if Self.begins(start) {
@@ -101,7 +111,7 @@ public struct TorchFile: Sendable {
   }
 
   /// A tensor of F64, F32, F16 or BF16, as floats in row-major order.
-  func tensor(_ tensor: PickledTensor) throws(UserError) -> HostTensor {
+  package func tensor(_ tensor: PickledTensor) throws(UserError) -> HostTensor {
     let shape = Shape(tensor.dimensions)
     let damaged = UserError(
       .badData, "\(url.path): its storage \(quoted(tensor.storage)) is damaged; fetch or make the file again")
@@ -176,7 +186,7 @@ extension PickleValue {
   }
 
   /// The value of a text key of a dictionary.
-  subscript(_ key: String) -> PickleValue? {
+  package subscript(_ key: String) -> PickleValue? {
     guard case .dictionary(let pairs) = self else { return nil }
     // Of a key that was set twice, the last counts.
     for case (.text(key), let value) in pairs.reversed() { return value }

@@ -9,9 +9,8 @@ import Tensors
 public final class Generator<B: Backend> {
   private let backend: B
   private let vaeBackend: B
-  private let tokenizer: CLIPTokenizer
+  private let words: LearnedWords
   private let rows: Tensor<B.Storage>?
-  private let words: [(word: Placeholder, ids: Range<Int32>)]
   private let shape: ModelShape
   private let textEncoder: TextEncoder<B>
   private let unet: UNet<B>
@@ -24,56 +23,24 @@ public final class Generator<B: Backend> {
   /// Loads a model for generation.
   ///
   /// - Parameters:
-  ///   - embeddings: learned words; n vectors answer to `word word_1 ...`, and the bare word stands for them all.
+  ///   - embeddings: learned words; a bare word stands for all its vectors, `word_1` for its second alone.
   ///   - makeBackend: a backend that stores as asked. The VAE has float32 unless its configuration says that less will do.
   ///   - shouldStop: asked between the model's parts; ends the work with `CancellationError`.
-  /// - Throws: `UserError(.badData)` if a word is in the vocabulary already, stands for no numbers or does not fit the model.
+  /// - Throws: `UserError(.badData)`, with the word's file, if a word is in the vocabulary already or that of two files, holds
+  ///   what is no number or does not fit the model.
   public init(
     model: ModelFolder, embeddings: [EmbeddingFile], precision: ElementType, makeBackend: (ElementType) throws -> B,
     shouldStop: () -> Bool = { false }
   ) throws {
     let modelFiles = try StableDiffusionModel(model)
-    let width = modelFiles.shape.textEncoder.width
-    let plainTokenizer = try modelFiles.tokenizer()
-    var tokenizer = plainTokenizer
-    var words: [(word: Placeholder, ids: Range<Int32>)] = []
-    for embedding in embeddings {
-      try embedding.check()
-      guard embedding.rows.shape.channels == width else {
-        throw UserError(
-          .badData,
-          "'\(embedding.word)' was learned on another kind of model: its rows are "
-            + "\(embedding.rows.shape.channels) wide, this model's \(width)")
-      }
-      let vectors = embedding.rows.shape[0]
-      guard vectors <= tokenizer.promptLength - 2 else {
-        throw UserError(
-          .badData,
-          "\(quoted(embedding.word)) has \(vectors) vectors; this model's prompts hold \(tokenizer.promptLength - 2)")
-      }
-      do throws(UserError) {
-        let word = try Placeholder(embedding.word, vectors: vectors)
-        let first = Int32(tokenizer.vocabularySize)
-        tokenizer = try tokenizer.adding(word.word, vectors: vectors, shadowing: true)
-        words.append((word, first..<Int32(tokenizer.vocabularySize)))
-      } catch {
-        throw UserError(.badData, error.problem, remedy: "give the file's word another name: --embedding FILE=WORD")
-      }
-    }
-    self.tokenizer = tokenizer
-    self.words = words
+    words = try LearnedWords(embeddings, of: modelFiles)
     shape = modelFiles.shape
     backend = try makeBackend(precision)
     let vaePrecision = modelFiles.shape.autoencoder.precision(beside: precision)
     vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
-    rows =
-      embeddings.isEmpty
-      ? nil
-      : try backend.upload(
-        HostTensor([embeddings.reduce(0) { $0 + $1.rows.shape[0] }, width], embeddings.flatMap(\.rows.values)),
-        as: .float32)
-    textEncoder = try modelFiles.textEncoder(
-      on: backend, vocabulary: plainTokenizer.vocabularySize, differentiable: false)
+    if let rows = words.rows { self.rows = try backend.upload(rows, as: .float32) } else { rows = nil }
+    if shouldStop() { throw CancellationError() }
+    textEncoder = try modelFiles.textEncoder(on: backend, vocabulary: words.vocabulary, differentiable: false)
     if shouldStop() { throw CancellationError() }
     unet = try modelFiles.unet(on: backend, differentiable: false)
     if shouldStop() { throw CancellationError() }
@@ -102,7 +69,7 @@ public final class Generator<B: Backend> {
   ///
   /// - Parameters:
   ///   - latents: `[height, width, channels]` of unit variance to start from; drawn from the seed where none are given.
-  ///   - warn: told, a line each, where a prompt is cut, is not used or holds no learned word.
+  ///   - warn: told, a line each, where a prompt is cut or not used, and where no prompt holds a learned word.
   ///   - progress: told each step once it is done.
   ///   - shouldStop: asked between steps; ends the work with `CancellationError`.
   /// - Throws: `UserError(.usage)` for settings that this model or this device can't draw; `.badData` for latents of
@@ -132,10 +99,16 @@ public final class Generator<B: Backend> {
         HostTensor(Shape([prompts.count] + shape.dimensions), prompts.flatMap { _ in input }), as: backend.precision)
       let times = Array(repeating: sampler.timesteps[index], count: prompts.count)
       let output = try backend.download(unet.predict(sample, timesteps: times, context: context)).values
+      // Looked at by themselves: a sampler that clips would make numbers of them.
+      guard output.allSatisfy(\.isFinite) else {
+        throw notNumbers("the model's prediction at step \(index + 1)", backend.precision)
+      }
       let prediction = isGuided ? Self.guided(output, by: settings.guidance) : output
       latents = sampler.step(prediction: prediction, at: index, latents: latents)
       guard latents.allSatisfy(\.isFinite) else {
-        throw notNumbers("the model's prediction at step \(index + 1)", backend.precision)
+        throw UserError(
+          .badData, "the latents after step \(index + 1) are too large for numbers",
+          remedy: "lower --guidance, now \(settings.guidance), or start from other latents")
       }
       progress(index + 1)
     }
@@ -150,37 +123,28 @@ public final class Generator<B: Backend> {
   }
 
   /// The learned words, and where each stands in the settings' prompts.
-  public func uses(_ settings: GenerationSettings) -> [WordUse] {
-    let prompt = tokenizer.encode(settings.prompt).ids
-    let negative = settings.isGuided ? tokenizer.encode(settings.negativePrompt).ids : []
-    return words.map { word, ids in
-      // The start has place 0.
-      func places(_ tokens: [Int32]) -> [Int] { tokens.indices.filter { ids.contains(tokens[$0]) } }
-      return WordUse(
-        word: word.word, vectors: word.vectors, prompt: places(prompt), negativePrompt: places(negative))
-    }
-  }
+  public func uses(_ settings: GenerationSettings) -> [WordUse] { words.uses(settings) }
+
+  /// The device that draws.
+  public var deviceName: String { backend.name }
 
   private func tokens(_ settings: GenerationSettings, warn: (String) -> Void) -> TokenBatch {
     var prompts = [("prompt", settings.prompt)]
     if settings.isGuided {
       prompts.insert(("negative prompt", settings.negativePrompt), at: 0)
     } else if !settings.negativePrompt.isEmpty {
-      warn("the negative prompt is not used: with a guidance of \(settings.guidance) there is none")
+      warn("the negative prompt is not used: a guidance of \(settings.guidance) is none, it begins above 1")
     }
-    let length = tokenizer.promptLength
     var ids: [Int32] = []
     for (name, prompt) in prompts {
-      let encoded = tokenizer.encode(prompt)
+      let encoded = words.tokenizer.encode(prompt)
       if let cut = encoded.truncated {
-        warn("the \(name) is longer than \(length - 2) tokens; this is left out: '\(cut)'")
+        warn("the \(name) is longer than \(words.tokenizer.promptLength - 2) tokens; this is left out: '\(cut)'")
       }
       ids += encoded.ids
     }
-    if !words.isEmpty, !uses(settings).contains(where: \.isUsed) {
-      warn("no learned word is in the prompt: \(words.map(\.word.word).joined(separator: ", "))")
-    }
-    return TokenBatch(ids: ids, batch: prompts.count, length: length)
+    for case let warning? in uses(settings).map(\.warning) { warn(warning) }
+    return TokenBatch(ids: ids, batch: prompts.count, length: words.tokenizer.promptLength)
   }
 
   private func decoded(_ latents: HostTensor) throws -> Picture {
@@ -194,7 +158,8 @@ public final class Generator<B: Backend> {
   private func notNumbers(_ what: String, _ precision: ElementType) -> UserError {
     UserError(
       .badData, "\(what) holds NaN or infinity",
-      remedy: precision == .float16
-        ? "try --precision f32 or bf16: these numbers may be too large for f16" : "are the model's weights sound?")
+      remedy: precision == .float32
+        ? "the model's weights or the word's are not sound: fetch them again"
+        : "try --precision f32: these numbers may be too large for 16 bits")
   }
 }

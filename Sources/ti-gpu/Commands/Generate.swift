@@ -76,18 +76,28 @@ struct Generate: ParsableCommand {
     struct Word: Encodable {
       let word: String
       let vectors: Int
+      let file: String?
       let promptTokens: [Int]
       let negativePromptTokens: [Int]
+      let cut: Int
+
+      init(_ use: WordUse) {
+        word = use.word
+        vectors = use.vectors
+        file = use.file
+        promptTokens = use.prompt
+        negativePromptTokens = use.negativePrompt
+        cut = use.cut
+      }
     }
 
-    let finished: Bool
-    let files: [String]
-    let pictures: [File]
-    let sheet: String?
-    let words: [Word]
-    let seconds: Double
-    let device: String?
+    var finished = false
+    var pictures: [File] = []
+    var sheet: String?
+    var words: [Word] = []
+    var device: String?
     let seed: UInt64
+    var seconds = 0.0
   }
 
   /// Makes the pictures; what was made until the program is asked to stop stays, and is reported.
@@ -99,70 +109,57 @@ struct Generate: ParsableCommand {
       let start = Date()
       let folder = try command.model.folder()
       let embeddings = try command.embedding.map { argument throws(UserError) in try argument.file() }
-      let given = try command.latents.map { try InitialLatents($0.url) }
+      let latents = try command.latents.map { try InitialLatents($0.url) }
       let target = try PictureTarget(command.output.text)
-      let seed = command.seed.value()
-      var pictures: [Picture] = []
-      var files: [Result.File] = []
-      var words: [WordUse] = []
-      var device: String?
-      var sheet: String?
-      func report(finished: Bool) throws {
-        guard command.json else {
-          for file in files.map(\.file) + [sheet].compactMap({ $0 }) { try Console.result(file) }
-          return
-        }
-        try Console.json(
-          Result(
-            finished: finished, files: files.map(\.file), pictures: files, sheet: sheet,
-            words: words.map {
-              Result.Word(
-                word: $0.word, vectors: $0.vectors, promptTokens: $0.prompt, negativePromptTokens: $0.negativePrompt)
-            },
-            seconds: Date().timeIntervalSince(start), device: device, seed: seed))
-      }
-
+      var result = Result(seed: command.seed.value())
       do {
         let generator = try Generator(
-          model: folder, embeddings: embeddings, precision: precision,
-          makeBackend: { precision in
-            let backend = try makeBackend(precision)
-            device = backend.name
-            return backend
-          }, shouldStop: { interrupt.isRequested })
-        var settings = GenerationSettings(
-          prompt: command.prompt, width: command.width ?? generator.nativeSide,
-          height: command.height ?? generator.nativeSide)
-        settings.negativePrompt = command.negativePrompt
-        settings.sampler = command.sampler
-        settings.steps = command.steps
-        settings.guidance = command.guidance
-        let shape = try generator.latentShape(settings)
-        words = generator.uses(settings)
-        for word in words { Console.note("\(word)") }
-        let progress = ProgressLine(total: command.count * command.steps)
-        for index in 0..<command.count {
-          settings.seed = seed &+ UInt64(index)
-          let picture = try generator.picture(
-            settings, latents: given?.latents(index, shape: shape), warn: index == 0 ? Console.warn : { _ in },
-            progress: { progress.update(index * command.steps + $0, "picture \(index + 1)/\(command.count)") },
-            shouldStop: { interrupt.isRequested })
-          let file = target.file(index: index, seed: settings.seed)
-          try AtomicFile.write(
-            picture.encodedPNG(text: ["parameters": settings.parameters(model: command.model.name)]), to: file)
-          pictures.append(picture)
-          files.append(Result.File(file: file.path, seed: settings.seed))
-        }
-      } catch is CancellationError {
-        try report(finished: false)
-        throw CancellationError()
+          model: folder, embeddings: embeddings, precision: precision, makeBackend: makeBackend,
+          shouldStop: { interrupt.isRequested })
+        try draw(with: generator, from: latents, to: target, &result)
+        result.finished = true
+      } catch is CancellationError {}
+      result.seconds = Date().timeIntervalSince(start)
+      if command.json {
+        try Console.json(result)
+      } else {
+        for file in result.pictures.map(\.file) + [result.sheet].compactMap({ $0 }) { try Console.result(file) }
       }
-      if let url = target.sheet {
-        let rows = pictures.rows(of: 4).map { ContactSheet.Row("", $0) }
-        try AtomicFile.write(ContactSheet(title: command.prompt, rows: rows).picture.encodedPNG(), to: url)
-        sheet = url.path
+      if !result.finished { throw CancellationError() }
+    }
+
+    private func draw<B: Backend>(
+      with generator: Generator<B>, from latents: InitialLatents?, to target: PictureTarget, _ result: inout Result
+    ) throws {
+      var settings = GenerationSettings(
+        prompt: command.prompt, width: command.width ?? generator.nativeSide,
+        height: command.height ?? generator.nativeSide)
+      settings.negativePrompt = command.negativePrompt
+      settings.sampler = command.sampler
+      settings.steps = command.steps
+      settings.guidance = command.guidance
+      let shape = try generator.latentShape(settings)
+      result.device = generator.deviceName
+      let uses = generator.uses(settings)
+      result.words = uses.map { Result.Word($0) }
+      for use in uses where use.isUsed { Console.note("\(use)") }
+      if let warning = latents?.warning(pictures: command.count) { Console.warn(warning) }
+
+      let progress = ProgressLine(total: command.count * command.steps)
+      var pictures: [Picture] = []
+      for index in 0..<command.count {
+        settings.seed = result.seed &+ UInt64(index)
+        let picture = try generator.picture(
+          settings, latents: latents?.latents(index, shape: shape), warn: index == 0 ? Console.warn : { _ in },
+          progress: { progress.update(index * command.steps + $0, "picture \(index + 1)/\(command.count)") },
+          shouldStop: { interrupt.isRequested })
+        let data = try picture.encodedPNG(text: ["parameters": settings.parameters(model: command.model.name)])
+        let file = try target.write(picture: data, seed: settings.seed)
+        result.pictures.append(Result.File(file: file.path, seed: settings.seed))
+        pictures.append(picture)
       }
-      try report(finished: true)
+      let sheet = ContactSheet(title: command.prompt, rows: pictures.rows(of: 4).map { ContactSheet.Row("", $0) })
+      result.sheet = try target.write(sheet: sheet)?.path
     }
   }
 }

@@ -12,7 +12,7 @@ struct EmbeddingArgument: ExpressibleByArgument {
     text = argument
   }
 
-  /// Reads the file. A file's name may hold `=` itself: the longest one that is there is meant.
+  /// Reads the file. Its name may hold `=` itself: the longest one that is there is meant.
   func file() throws(UserError) -> EmbeddingFile {
     let whole = URL(fileURLWithPath: text)
     if FileManager.default.fileExists(atPath: whole.path) { return try EmbeddingFile(whole) }

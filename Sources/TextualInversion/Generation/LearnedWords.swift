@@ -1,0 +1,67 @@
+import Foundation
+import ModelFiles
+import StableDiffusion
+import Tensors
+
+/// Words out of files as a model takes them: held against it, known to its tokenizer, their rows behind the vocabulary's.
+struct LearnedWords {
+  struct Word {
+    let word: String
+    /// The numbers of its rows.
+    let ids: Range<Int32>
+    let url: URL?
+  }
+
+  private(set) var words: [Word] = []
+  /// The model's tokenizer, and the words in it.
+  private(set) var tokenizer: CLIPTokenizer
+  /// How many tokens the model's own tokenizer knows.
+  let vocabulary: Int
+  /// `[all words' vectors, width]`; nil where there is no word.
+  private(set) var rows: HostTensor?
+
+  /// - Throws: `badData`, with the file, for a word that does not fit the model or that another has taken.
+  init(_ embeddings: [EmbeddingFile], of model: StableDiffusionModel) throws(UserError) {
+    let width = model.shape.textEncoder.width
+    tokenizer = try model.tokenizer()
+    vocabulary = tokenizer.vocabularySize
+    let longest = embeddings.isEmpty ? 0 : try model.tokenTable().rowNorms.max() ?? 0
+    for embedding in embeddings {
+      do throws(UserError) {
+        try embedding.check(width: width, places: tokenizer.promptLength - 2, longest: longest)
+        if let other = words.first(where: { $0.word.lowercased() == embedding.word.lowercased() }) {
+          throw UserError(
+            .badData, "its word \(quoted(embedding.word)) is that of \(other.url?.path ?? "another") as well",
+            remedy: embedding.renaming)
+        }
+        try add(embedding)
+      } catch { throw embedding.url.map { error.at(.file($0)) } ?? error }
+    }
+    if embeddings.isEmpty { return }
+    rows = HostTensor([embeddings.reduce(0) { $0 + $1.rows.shape[0] }, width], embeddings.flatMap(\.rows.values))
+  }
+
+  private mutating func add(_ embedding: EmbeddingFile) throws(UserError) {
+    let first = Int32(tokenizer.vocabularySize)
+    do throws(UserError) {
+      tokenizer = try tokenizer.adding(embedding.word, vectors: embedding.rows.shape[0], shadowing: true)
+    } catch { throw UserError(.badData, error.problem, remedy: embedding.renaming) }
+    words.append(Word(word: embedding.word, ids: first..<Int32(tokenizer.vocabularySize), url: embedding.url))
+  }
+
+  /// Where each word stands in the settings' prompts.
+  func uses(_ settings: GenerationSettings) -> [WordUse] {
+    let (prompt, negative) = (tokenizer.tokens(settings.prompt), tokenizer.tokens(settings.negativePrompt))
+    return words.map { word in
+      // The start has place 0; what lies behind the end's is cut.
+      func places(_ tokens: [Int32]) -> [Int] { tokens.indices.filter { word.ids.contains(tokens[$0]) }.map { $0 + 1 } }
+      let (all, allNegative) = (places(prompt), settings.isGuided ? places(negative) : [])
+      let end = tokenizer.promptLength - 1
+      let (fitting, fittingNegative) = (all.filter { $0 < end }, allNegative.filter { $0 < end })
+      return WordUse(
+        word: word.word, vectors: word.ids.count, file: word.url?.path, prompt: fitting,
+        negativePrompt: fittingNegative,
+        cut: all.count + allNegative.count - fitting.count - fittingNegative.count)
+    }
+  }
+}

@@ -143,7 +143,7 @@ import TextualInversion
       ([Self.word("cat</w>", vectors: 1)], "already exists"), ([Self.word(" ", vectors: 1)], "FILE=<toy>"),
       ([Self.word("<a>", vectors: 76)], "76 vectors"), ([Self.word("<a>", vectors: 1, value: .nan)], "NaN"),
       ([Self.word("<a>", vectors: 1, value: -.infinity)], "infinity"),
-      ([Self.word("<a>", vectors: 1, value: 1e28)], "e+"),
+      ([Self.word("<a>", vectors: 1, value: 1e28)], "that is no word"),
       ([Self.word("<a>", vectors: 1, value: 3e38)], "that is no word"),
       ([EmbeddingFile(word: "<a>", rows: HostTensor([1, 3], [0, 0, 0]))], "another kind of model"),
       ([EmbeddingFile(word: "<a>", rows: HostTensor([3], [0, 0, 0]))], "not [vectors, width]"),

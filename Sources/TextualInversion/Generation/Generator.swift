@@ -159,7 +159,7 @@ public final class Generator<B: Backend> {
     UserError(
       .badData, "\(what) holds NaN or infinity",
       remedy: precision == .float32
-        ? "the model's weights or the word's are not sound: fetch them again"
+        ? "lower --guidance where it is high; else the weights or the word are not sound: fetch them again"
         : "try --precision f32: these numbers may be too large for 16 bits")
   }
 }

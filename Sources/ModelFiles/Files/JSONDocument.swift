@@ -6,6 +6,10 @@ extension Decodable {
   ///
   /// - Throws: `UserError(.badData)` with the key that is wrong; what the type's own decoding throws is passed on.
   public init(json data: Data) throws(UserError) {
+    // Foundation's reader of JSON5 ends the process at bytes that are no UTF-8.
+    guard String(validating: data, as: UTF8.self) != nil else {
+      throw UserError(.badData, "is not UTF-8 text", remedy: "fetch or mend the file")
+    }
     let decoder = JSONDecoder()
     decoder.allowsJSON5 = true
     do {
@@ -34,7 +38,7 @@ extension UserError {
       case .keyNotFound(let key, let context): (context.codingPath + [key], "is missing")
       case .valueNotFound(_, let context): (context.codingPath, "is null where a value is needed")
       case .typeMismatch(let type, let context): (context.codingPath, "is not \(Self.word(for: type))")
-      case .dataCorrupted(let context) where context.codingPath.isEmpty: ([], "is not sound JSON")
+      case .dataCorrupted(let context) where context.underlyingError != nil: ([], "is not sound JSON")
       case .dataCorrupted(let context): (context.codingPath, context.debugDescription)
       @unknown default: ([], "is not sound JSON")
       }

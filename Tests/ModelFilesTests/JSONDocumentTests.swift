@@ -18,7 +18,9 @@ import Testing
   @Test func bytesThatDontBelongAnywhere() throws {
     let strange: [[UInt8]] =
       [[0xFF], [0x80], [0xC3], [0xE2], [0xE2, 0x80], [0xF0], [0xF0, 0x9F], [0xED, 0xA0, 0x80], [0xC0, 0x80], [0]]
-      + ["\u{A0}", "\u{2028}", "\u{FEFF}", "\u{1F600}", "\\", "'", "/", "/*", "//", "0x", "+", ".", "\u{B}"].map { Array($0.utf8) }
+      + ["\u{A0}", "\u{2028}", "\u{FEFF}", "\u{1F600}", "\\", "'", "/", "/*", "//", "0x", "+", ".", "\u{B}"].map {
+        Array($0.utf8)
+      }
     let bytes = Array(Self.sound.utf8)
     for insert in strange {
       let isText = String(validating: insert, as: UTF8.self) != nil

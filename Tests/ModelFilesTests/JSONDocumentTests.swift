@@ -37,8 +37,10 @@ import Testing
     #expect(try Document(json: Data(Self.sound.utf8)).sizes == [320, 640])
     #expect(try Document(json: Data(#"{"epsilon": Infinity}"#.utf8)).epsilon == .infinity)
     for (json, key) in [
-      (#"{"sizes": [1, "two"]}"#, "sizes"), (#"{"sizes": [1e308]}"#, "1e308"), (#"{"name": 5}"#, "name"),
-      (#"{"sizes": [9223372036854775808]}"#, "9223372036854775808"), (#"{"epsilon": {}}"#, "epsilon"),
+      (#"{"sizes": [1, "two"]}"#, "sizes"), (#"{"sizes": [1e308]}"#, "a number that is too large"),
+      (#"{"name": 5}"#, "name"),
+      (#"{"sizes": [9223372036854775808]}"#, "a number that is too large"), (#"{"epsilon": {}}"#, "epsilon"),
+      (#"{"sizes": [0.5]}"#, "not whole"), (#"{"sizes": [1}"#, "not sound JSON"), ("", "not sound JSON"),
     ] {
       let error = userError { _ = try Document(json: Data(json.utf8)) }
       #expect(error?.kind == .badData && error?.message.contains(key) == true, "\(error?.message ?? "no error")")

@@ -16,6 +16,12 @@ extension Decodable {
       self = try decoder.decode(Self.self, from: data)
     } catch let error as UserError {
       throw error
+    } catch DecodingError.dataCorrupted(let context) where context.codingPath.isEmpty {
+      // Foundation says no more where a number is too large or not whole for what it is to be.
+      let isSound = (try? JSONSerialization.jsonObject(with: data, options: .fragmentsAllowed)) != nil
+      throw UserError(
+        .badData, isSound ? "has a number that is too large, or not whole, for its place" : "is not sound JSON",
+        remedy: "fetch or mend the file")
     } catch let error as DecodingError {
       throw UserError(error)
     } catch {
@@ -38,7 +44,6 @@ extension UserError {
       case .keyNotFound(let key, let context): (context.codingPath + [key], "is missing")
       case .valueNotFound(_, let context): (context.codingPath, "is null where a value is needed")
       case .typeMismatch(let type, let context): (context.codingPath, "is not \(Self.word(for: type))")
-      case .dataCorrupted(let context) where context.underlyingError != nil: ([], "is not sound JSON")
       case .dataCorrupted(let context): (context.codingPath, context.debugDescription)
       @unknown default: ([], "is not sound JSON")
       }

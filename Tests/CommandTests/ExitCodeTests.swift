@@ -87,8 +87,10 @@ import Testing
         let result = try Program.run(
           arguments.map { $0.replacingOccurrences(of: "OUT", with: folder.path) } + ["--json"])
         #expect(result.code == code)
-        let report = try JSONDecoder().decode(Report.self, from: Data(result.output.utf8))
-        #expect(report.error.exit_code == code && report.error.message.contains(mentions), "\(name): \(result.output)")
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let report = try decoder.decode(Report.self, from: Data(result.output.utf8))
+        #expect(report.error.exitCode == code && report.error.message.contains(mentions), "\(name): \(result.output)")
         #expect(report.warnings.isEmpty)
       }
       let left = try FileManager.default.subpathsOfDirectory(atPath: folder.path)
@@ -99,7 +101,7 @@ import Testing
   private struct Report: Decodable {
     struct Failure: Decodable {
       let kind: String
-      let exit_code: Int32
+      let exitCode: Int32
       let message: String
     }
     let error: Failure

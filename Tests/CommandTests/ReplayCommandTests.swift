@@ -100,6 +100,23 @@ import Testing
     }
   }
 
+  /// A trace holds its prompts as they were encoded: a `model_max_length` below their length cuts none of them.
+  @Test func aTraceKeepsItsLength() throws {
+    try TemporaryFolder.with { folder in
+      let model = folder.appendingPathComponent("model")
+      let source = Fixtures.url("models/tiny-sd1")
+      try FileManager.default.copyItem(at: source, to: model)
+      try Data(#"{"model_max_length": 40}"#.utf8).write(
+        to: model.appendingPathComponent("tokenizer/tokenizer_config.json"))
+      let result = try Program.run([
+        "train", "--model", model.path, "--replay", source.appendingPathComponent("replay.safetensors").path, "--token",
+        "<new>", "--device", "cpu", "--replay-tolerance", "1e-5", "--output", folder.appendingPathComponent("run").path,
+      ])
+      #expect(result.code == 0, "\(result.error)")
+      #expect(result.error.contains("model_max_length ends prompts at 40 places"), "\(result.error)")
+    }
+  }
+
   /// A trace that holds draws alone runs, but has nothing to be judged by or to start from.
   @Test func aTraceWithoutExpectationsIsRunAlone() throws {
     try TemporaryFolder.with { folder in

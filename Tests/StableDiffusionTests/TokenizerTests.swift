@@ -192,6 +192,86 @@ import Testing
     #expect(try CLIPTokenizer(folder: folder.url).tokens("a striped mushroom cat") == [320, 734, 729, 672])
   }
 
+  /// transformers 5.24 reads `tokenizer.json` whatever lies beside it. Where that is no tokenizer and the other files are, it
+  /// gives up; here they are read. Never are other tokens made without a line.
+  @Test(arguments: [
+    ("merges.txt cut", "disagree"), ("merges.txt reversed", "disagree"), ("merges.txt empty", "is read in their place"),
+    ("merges.txt odd", "is read in their place"), ("vocab.json empty", "is read in their place"),
+    ("tokenizer.json empty", "are read in its place"), ("tokenizer.json without merges", "are read in its place"),
+    ("tokenizer.json a page", "are read in its place"),
+  ])
+  func oneSoundTokenizerIsEnough(_ damage: String, _ says: String) throws {
+    let folder = try Scratch()
+    for name in ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"] {
+      try FileManager.default.copyItem(
+        at: TokenizerTests.demoFolder.appendingPathComponent(name), to: folder.url.appendingPathComponent(name))
+    }
+    func write(_ text: String, _ name: String) throws {
+      try Data(text.utf8).write(to: folder.url.appendingPathComponent(name))
+    }
+    let merges = try String(
+      contentsOf: TokenizerTests.demoFolder.appendingPathComponent("merges.txt"), encoding: .utf8
+    ).split(separator: "\n").map { String($0) }
+    switch damage {
+    case "merges.txt cut": try write(merges.dropLast(10).joined(separator: "\n"), "merges.txt")
+    case "merges.txt reversed": try write(merges.reversed().joined(separator: "\n"), "merges.txt")
+    case "merges.txt empty": try write("", "merges.txt")
+    case "merges.txt odd": try write((merges + ["one two three"]).joined(separator: "\n"), "merges.txt")
+    case "vocab.json empty": try write("", "vocab.json")
+    case "tokenizer.json empty": try write("", "tokenizer.json")
+    case "tokenizer.json a page": try write("<!DOCTYPE html>", "tokenizer.json")
+    default:
+      let file = folder.url.appendingPathComponent("tokenizer.json")
+      var object = try #require(JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
+      var model = try #require(object["model"] as? [String: Any])
+      model["merges"] = [String]()
+      object["model"] = model
+      try JSONSerialization.data(withJSONObject: object).write(to: file)
+    }
+    var warnings: [String] = []
+    let tokenizer = try CLIPTokenizer(folder: folder.url, warn: { warnings.append($0) })
+    #expect(warnings.count == 1 && warnings[0].contains(says), "\(warnings)")
+    // The sound tokenizer's own tokens are held against transformers' above.
+    let sound = try CLIPTokenizer(folder: TokenizerTests.demoFolder)
+    for text in [
+      "a striped mushroom cat", "a checkered purple rocket on an orange background, outlined", "Überraschung 42!",
+    ] {
+      #expect(tokenizer.encode(text) == sound.encode(text), "\(text)")
+    }
+  }
+
+  /// Files that are all there is: a table that lacks a few merges is said, one that lacks many refused.
+  @Test(arguments: ["merges.txt", "tokenizer.json"]) func cutTablesAreSaidOrRefused(_ name: String) throws {
+    func open(without count: Int, _ warn: (String) -> Void) throws -> CLIPTokenizer {
+      let folder = try Scratch()
+      func copy(_ name: String) throws {
+        try FileManager.default.copyItem(
+          at: TokenizerTests.demoFolder.appendingPathComponent(name), to: folder.url.appendingPathComponent(name))
+      }
+      let file = folder.url.appendingPathComponent(name)
+      try copy(name)
+      if name == "merges.txt" {
+        try copy("vocab.json")
+        let lines = try String(contentsOf: file, encoding: .utf8).split(separator: "\n")
+        try Data(lines.dropLast(count).joined(separator: "\n").utf8).write(to: file)
+      } else {
+        var object = try #require(JSONSerialization.jsonObject(with: Data(contentsOf: file)) as? [String: Any])
+        var model = try #require(object["model"] as? [String: Any])
+        model["merges"] = (model["merges"] as? [Any]).map { Array($0.dropLast(count)) }
+        object["model"] = model
+        try JSONSerialization.data(withJSONObject: object).write(to: file)
+      }
+      return try CLIPTokenizer(folder: folder.url, warn: warn)
+    }
+    var warnings: [String] = []
+    _ = try open(without: 0, { warnings.append($0) })
+    #expect(warnings.isEmpty)
+    _ = try open(without: 10, { warnings.append($0) })
+    #expect(warnings.count == 1 && warnings[0].contains("no merge makes 10 pieces"), "\(warnings)")
+    let error = #expect(throws: UserError.self) { _ = try open(without: 120, { _ in }) }
+    #expect(error?.kind == .badData && error?.message.contains(name) == true)
+  }
+
   /// transformers pads and cuts to `model_max_length`; the number that stands for none, and one beyond the text encoder's
   /// positions, leave its positions.
   @Test(arguments: [("40", 40), ("77", 77), ("1000000000000000019884624838656", 77), ("128", 77), ("null", 77)])

@@ -7,7 +7,8 @@ public struct ModelFolder: Sendable {
   /// The class that `model_index.json` names, such as `StableDiffusionPipeline`.
   public let pipelineClass: String?
 
-  private let warn: @Sendable (String) -> Void
+  /// Told what is read otherwise than the folder's name or its files suggest, a line each.
+  public let warn: @Sendable (String) -> Void
 
   /// - Parameters:
   ///   - url: the model's folder, or that of a repository in Hugging Face's cache.

@@ -53,14 +53,21 @@ public struct StableDiffusionModel: Sendable {
   /// The folder's tokenizer, its prompts as long as both its own files and the text encoder let them be.
   public func tokenizer() throws(UserError) -> CLIPTokenizer {
     guard let folder else { throw UserError(.usage, "a model of random weights has no tokenizer; name a model folder") }
-    let tokenizer = try CLIPTokenizer(folder: folder.tokenizer)
+    let tokenizer = try CLIPTokenizer(folder: folder.tokenizer, warn: folder.warn)
     guard tokenizer.vocabularySize <= shape.textEncoder.vocabularySize else {
       throw UserError(
         .badData, at: .file(folder.url),
         "the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder \(shape.textEncoder.vocabularySize)",
         remedy: "take the model as it was before tokens were added to it")
     }
-    return tokenizer.fitting(positions: shape.textEncoder.positions)
+    let positions = shape.textEncoder.positions
+    let fitting = tokenizer.fitting(positions: positions)
+    if fitting.promptLength < positions {
+      folder.warn(
+        "the tokenizer's model_max_length ends prompts at \(fitting.promptLength) places; the text encoder has \(positions)"
+      )
+    }
+    return fitting
   }
 
   /// - Parameter vocabulary: the number of tokens that the tokenizer knows; ids from it on name rows given with each

@@ -5,13 +5,14 @@ extension CLIPTokenizer {
   static let startText = "<|startoftext|>"
   static let endText = "<|endoftext|>"
 
-  /// Reads a tokenizer folder as transformers writes it: `vocab.json` and `merges.txt`, or `tokenizer.json`, with
+  /// Reads a tokenizer folder as transformers writes it: `tokenizer.json`, or `vocab.json` and `merges.txt`, with
   /// `tokenizer_config.json` and `special_tokens_map.json` where they are there.
   ///
+  /// - Parameter warn: told of files that are not read, or not sound, a line each.
   /// - Throws: `.noInput` where the files are missing, `.badData` where they don't hold a tokenizer.
-  public init(folder: URL) throws(UserError) {
+  public init(folder: URL, warn: (String) -> Void = { _ in }) throws(UserError) {
     let files = TokenizerFiles(folder: folder)
-    let model = try files.model()
+    let model = try files.model(warn: warn)
     let special = try files.specialTokens()
     try self.init(model: model, special: special, source: folder.path, maximumLength: files.maximumLength())
   }
@@ -92,6 +93,11 @@ struct TokenizerModel {
   let vocabulary: [String: Int32]
   let merges: [(String, String)]
   let added: [AddedWord]
+
+  /// Whether both cut words into the same tokens.
+  func agrees(with other: TokenizerModel) -> Bool {
+    vocabulary == other.vocabulary && merges.elementsEqual(other.merges, by: ==)
+  }
 }
 
 /// The tokens with a role. What a folder doesn't name is as CLIP has it.

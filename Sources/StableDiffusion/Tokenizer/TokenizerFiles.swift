@@ -6,40 +6,84 @@ import Tensors
 struct TokenizerFiles {
   let folder: URL
 
-  /// Vocabulary, merges and added words, from `vocab.json` and `merges.txt` where both are there and whole, else from
-  /// `tokenizer.json`, which transformers takes first.
+  /// Vocabulary, merges and added words: from `tokenizer.json`, as transformers reads them, or from `vocab.json` and
+  /// `merges.txt`. Where both are there and only one is sound, from that one.
   ///
-  /// - Throws: `.badData` where `merges.txt` lacks merges that the vocabulary has: texts would become other tokens than those
-  ///   the model was trained on.
-  func model() throws(UserError) -> TokenizerModel {
-    if exists("vocab.json"), exists("merges.txt") {
-      let vocabulary = try decode([String: Int32].self, from: "vocab.json")
-      let url = folder.appendingPathComponent("merges.txt")
-      let merges = try TokenizerFiles.merges(String(decoding: read("merges.txt"), as: UTF8.self), source: url.path)
-      if let piece = try unmade(merges.map { $0.0 + $0.1 }, of: vocabulary) {
-        if exists("tokenizer.json") { return try combinedModel() }
-        throw UserError(
-          .badData, at: .file(url), "none of its \(merges.count) merges makes \(quoted(piece)), a piece of vocab.json",
-          remedy: "fetch the file again")
+  /// - Parameter warn: told of files that are not read although they are there, and of pieces that no merge makes.
+  /// - Throws: `.badData` where merges are lacking that the vocabulary has: texts would become other tokens than those the
+  ///   model was trained on.
+  func model(warn: (String) -> Void) throws(UserError) -> TokenizerModel {
+    let pair = "vocab.json and merges.txt"
+    switch (exists("tokenizer.json"), exists("vocab.json") && exists("merges.txt")) {
+    case (true, true):
+      let (combined, separate) = (attempt(combinedModel), attempt(separateModel))
+      switch (combined, separate) {
+      case (.success(let model), .success(let other)):
+        if !model.agrees(with: other) {
+          warn("\(folder.path): tokenizer.json and \(pair) disagree; tokenizer.json is read, as transformers does")
+        }
+        return try sound(model, path("tokenizer.json"), warn)
+      case (.success(let model), .failure(let error)):
+        warn("\(error.message); tokenizer.json is read in their place")
+        return try sound(model, path("tokenizer.json"), warn)
+      case (.failure(let error), .success(let model)):
+        warn("\(error.message); \(pair) are read in its place")
+        return try sound(model, path("merges.txt"), warn)
+      case (.failure(let error), .failure): throw error
       }
-      return TokenizerModel(vocabulary: vocabulary, merges: merges, added: try addedWords(notIn: vocabulary))
+    case (true, false): return try sound(combinedModel(), path("tokenizer.json"), warn)
+    case (false, true): return try sound(separateModel(), path("merges.txt"), warn)
+    case (false, false):
+      let lacking = exists("vocab.json") ? "merges.txt" : exists("merges.txt") ? "vocab.json" : "a tokenizer"
+      throw UserError(.noInput, "\(folder.path) lacks \(lacking): it needs \(pair), or tokenizer.json")
     }
-    if exists("tokenizer.json") { return try combinedModel() }
-    let lacking = exists("vocab.json") ? "merges.txt" : exists("merges.txt") ? "vocab.json" : "a tokenizer"
-    throw UserError(.noInput, "\(folder.path) lacks \(lacking): it needs vocab.json and merges.txt, or tokenizer.json")
   }
 
-  /// A piece of the vocabulary that no merge makes; nil where there are none but single letters, special tokens and a few
-  /// that don't matter: made-up vocabularies have such.
-  private func unmade(_ made: [String], of vocabulary: [String: Int32]) throws(UserError) -> String? {
+  private func attempt(_ read: () throws(UserError) -> TokenizerModel) -> Result<TokenizerModel, UserError> {
+    do throws(UserError) { return .success(try read()) } catch { return .failure(error) }
+  }
+
+  private func separateModel() throws(UserError) -> TokenizerModel {
+    let vocabulary = try decode([String: Int32].self, from: "vocab.json")
+    let merges = try Self.merges(String(decoding: read("merges.txt"), as: UTF8.self), source: path("merges.txt"))
+    let model = TokenizerModel(vocabulary: vocabulary, merges: merges, added: try addedWords(notIn: vocabulary))
+    try refuseLacking(model, "merges.txt")
+    return model
+  }
+
+  /// So many pieces that no merge makes are a table that was cut; fewer may be words that somebody put in by hand.
+  private static let mostUnmade = 16
+
+  private func refuseLacking(_ model: TokenizerModel, _ file: String) throws(UserError) {
+    let lacking = try unmade(model)
+    guard lacking.count > Self.mostUnmade, let first = lacking.first else { return }
+    throw UserError(
+      .badData, at: .file(folder.appendingPathComponent(file)),
+      "none of its \(model.merges.count) merges makes \(quoted(first)), a piece of the vocabulary, nor \(lacking.count - 1) others",
+      remedy: "fetch the file again")
+  }
+
+  /// The model as it is; a few pieces that no merge makes are said.
+  private func sound(_ model: TokenizerModel, _ file: String, _ warn: (String) -> Void) throws(UserError)
+    -> TokenizerModel
+  {
+    let lacking = try unmade(model)
+    if let first = lacking.first {
+      warn("\(file): no merge makes \(lacking.count) pieces of the vocabulary, such as \(quoted(first)): is it whole?")
+    }
+    return model
+  }
+
+  /// The pieces of a vocabulary, besides single letters and special and added tokens, that no merge makes.
+  private func unmade(_ model: TokenizerModel) throws(UserError) -> [String] {
     let special = try specialTokens()
-    let whole = Set(made + [special.start.text, special.end.text, special.padding.text, special.unknown.text])
-      .union(try addedWords(notIn: [:]).map(\.text))
-    let lacking = vocabulary.keys.filter { piece in
+    let whole = Set(
+      model.merges.map { $0.0 + $0.1 } + model.added.map(\.text)
+        + [special.start.text, special.end.text, special.padding.text, special.unknown.text])
+    return model.vocabulary.keys.filter { piece in
       let letters = piece.hasSuffix(BytePairEncoding.endOfWord) ? piece.dropLast(4) : piece[...]
       return letters.count > 1 && !whole.contains(piece) && !(piece.hasPrefix("<") && piece.hasSuffix(">"))
-    }
-    return lacking.count > 16 ? lacking.min() : nil
+    }.sorted()
   }
 
   /// The most tokens of a text, as `tokenizer_config.json` has it; nil where it says nothing, or the number beyond all
@@ -153,8 +197,12 @@ struct TokenizerFiles {
     let added = (file.addedTokens ?? []).map {
       TokenizerModel.AddedWord(text: $0.content, id: $0.id, isNormalized: $0.normalized ?? false)
     }
-    return TokenizerModel(
-      vocabulary: file.model.vocab, merges: file.model.merges.map { ($0.left, $0.right) }, added: added)
+    let known = Set(added.map(\.text))
+    let model = TokenizerModel(
+      vocabulary: file.model.vocab, merges: file.model.merges.map { ($0.left, $0.right) },
+      added: added + (try addedWords(notIn: file.model.vocab)).filter { !known.contains($0.text) })
+    try refuseLacking(model, "tokenizer.json")
+    return model
   }
 
   /// Words that somebody added and saved: in `added_tokens.json` by older tools, in `tokenizer_config.json` by newer

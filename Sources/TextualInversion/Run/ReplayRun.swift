@@ -25,7 +25,7 @@ public final class ReplayRun<B: Backend> {
     let text = model.shape.textEncoder
     trace = try ReplayTrace(
       file, width: text.width, channels: model.shape.unet.inputChannels,
-      vocabulary: tokenizer.vocabularySize, length: tokenizer.promptLength, schedule: schedule)
+      vocabulary: tokenizer.vocabularySize, length: text.positions, schedule: schedule)
     let word = try Placeholder(placeholder, vectors: trace.initialRows.shape[0])
     _ = try tokenizer.adding(word.word, vectors: word.vectors)
     self.file = file

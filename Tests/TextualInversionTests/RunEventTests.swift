@@ -33,7 +33,7 @@ import Testing
         RunFolder(new: url), DemoRun.settings(steps: 3), checkpoints: CheckpointPolicy(every: 2)
       ).run { event, _ in events.append(name(event)) }
       #expect(
-        events == (1...5).map { "encoded \($0)/5" }
+        events == (0...5).map { "encoded \($0)/5" }
           + ["started", "stepped 1", "checkpointed 2", "stepped 2", "stepped 3", "checkpointed 3", "finished"])
     }
   }

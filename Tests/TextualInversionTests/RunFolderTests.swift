@@ -122,6 +122,30 @@ func expectRefusal(
     }
   }
 
+  /// Between looking at a folder and taking it another may have run in it to its end.
+  @Test func aRunThatCameInBetweenIsNotThrownAway() throws {
+    try TemporaryFolder.with { url in
+      let late = try RunFolder(new: url)
+      do { try DemoRun.train(RunFolder(new: url), steps: 1) }
+      expectRefusal(.cannotCreate, "holds a run already") { _ = try DemoRun.make(late, DemoRun.settings(steps: 1)) }
+      #expect(MetricsTable(reading: url.appendingPathComponent("metrics.csv")).rows.count == 1)
+    }
+  }
+
+  /// AdamW's rate, given to spherical training out of habit, is an angle that leads nowhere.
+  @Test func aShortWayOnTheSphereIsSaid() throws {
+    for (rate, steps, isSaid) in [(Float(5e-3), 2000, true), (0.16, 250, false), (0.5, 120, false)] {
+      var settings = TrainingSettings(
+        placeholder: try Placeholder("<toy>", vectors: 1), initializer: "toy", kind: .object, resolution: 64,
+        precision: .float32)
+      settings.learningRate = rate
+      settings.steps = steps
+      #expect(settings.warnings.contains { $0.contains("--method") } == isSaid)
+      settings.method = .plain
+      #expect(settings.warnings.isEmpty)
+    }
+  }
+
   @Test func whereNoRunIsNoneIsGoneOnWith() throws {
     try TemporaryFolder.with { url in
       expectRefusal(.noInput, "no such folder") { _ = try RunFolder(resuming: url.appendingPathComponent("none")) }

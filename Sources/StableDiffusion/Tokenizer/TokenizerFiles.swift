@@ -14,64 +14,68 @@ struct TokenizerFiles {
   ///   model was trained on.
   func model(warn: (String) -> Void) throws(UserError) -> TokenizerModel {
     let pair = "vocab.json and merges.txt"
+    let found: Found
     switch (exists("tokenizer.json"), exists("vocab.json") && exists("merges.txt")) {
     case (true, true):
-      let (combined, separate) = (attempt(combinedModel), attempt(separateModel))
-      switch (combined, separate) {
-      case (.success(let model), .success(let other)):
-        if !model.agrees(with: other) {
+      switch (attempt(combinedModel), attempt(separateModel)) {
+      case (.success(let combined), .success(let separate)):
+        if !combined.model.agrees(with: separate.model) {
           warn("\(folder.path): tokenizer.json and \(pair) disagree; tokenizer.json is read, as transformers does")
         }
-        return try sound(model, path("tokenizer.json"), warn)
-      case (.success(let model), .failure(let error)):
+        found = combined
+      case (.success(let combined), .failure(let error)):
         warn("\(error.message); tokenizer.json is read in their place")
-        return try sound(model, path("tokenizer.json"), warn)
-      case (.failure(let error), .success(let model)):
+        found = combined
+      case (.failure(let error), .success(let separate)):
         warn("\(error.message); \(pair) are read in its place")
-        return try sound(model, path("merges.txt"), warn)
+        found = separate
       case (.failure(let error), .failure): throw error
       }
-    case (true, false): return try sound(combinedModel(), path("tokenizer.json"), warn)
-    case (false, true): return try sound(separateModel(), path("merges.txt"), warn)
+    case (true, false): found = try combinedModel()
+    case (false, true): found = try separateModel()
     case (false, false):
       let lacking = exists("vocab.json") ? "merges.txt" : exists("merges.txt") ? "vocab.json" : "a tokenizer"
       throw UserError(.noInput, "\(folder.path) lacks \(lacking): it needs \(pair), or tokenizer.json")
     }
+    if let first = found.unmade.first {
+      warn(
+        "\(path(found.file)): no merge makes \(found.unmade.count) pieces of the vocabulary, such as \(quoted(first)): "
+          + "is it whole?")
+    }
+    return found.model
   }
 
-  private func attempt(_ read: () throws(UserError) -> TokenizerModel) -> Result<TokenizerModel, UserError> {
+  /// A model, the file that its merges are from, and the few pieces that none of them makes.
+  private struct Found {
+    let model: TokenizerModel
+    let file: String
+    let unmade: [String]
+  }
+
+  private func attempt(_ read: () throws(UserError) -> Found) -> Result<Found, UserError> {
     do throws(UserError) { return .success(try read()) } catch { return .failure(error) }
   }
 
-  private func separateModel() throws(UserError) -> TokenizerModel {
+  private func separateModel() throws(UserError) -> Found {
     let vocabulary = try decode([String: Int32].self, from: "vocab.json")
     let merges = try Self.merges(String(decoding: read("merges.txt"), as: UTF8.self), source: path("merges.txt"))
-    let model = TokenizerModel(vocabulary: vocabulary, merges: merges, added: try addedWords(notIn: vocabulary))
-    try refuseLacking(model, "merges.txt")
-    return model
+    return try found(
+      TokenizerModel(vocabulary: vocabulary, merges: merges, added: try addedWords(notIn: vocabulary)), "merges.txt")
   }
 
   /// So many pieces that no merge makes are a table that was cut; fewer may be words that somebody put in by hand.
   private static let mostUnmade = 16
 
-  private func refuseLacking(_ model: TokenizerModel, _ file: String) throws(UserError) {
-    let lacking = try unmade(model)
-    guard lacking.count > Self.mostUnmade, let first = lacking.first else { return }
-    throw UserError(
-      .badData, at: .file(folder.appendingPathComponent(file)),
-      "none of its \(model.merges.count) merges makes \(quoted(first)), a piece of the vocabulary, nor \(lacking.count - 1) others",
-      remedy: "fetch the file again")
-  }
-
-  /// The model as it is; a few pieces that no merge makes are said.
-  private func sound(_ model: TokenizerModel, _ file: String, _ warn: (String) -> Void) throws(UserError)
-    -> TokenizerModel
-  {
-    let lacking = try unmade(model)
-    if let first = lacking.first {
-      warn("\(file): no merge makes \(lacking.count) pieces of the vocabulary, such as \(quoted(first)): is it whole?")
+  private func found(_ model: TokenizerModel, _ file: String) throws(UserError) -> Found {
+    let unmade = try unmade(model)
+    if unmade.count > Self.mostUnmade, let first = unmade.first {
+      throw UserError(
+        .badData, at: .file(folder.appendingPathComponent(file)),
+        "none of its \(model.merges.count) merges makes \(quoted(first)), a piece of the vocabulary, nor "
+          + "\(unmade.count - 1) others",
+        remedy: "fetch the file again")
     }
-    return model
+    return Found(model: model, file: file, unmade: unmade)
   }
 
   /// The pieces of a vocabulary, besides single letters and special and added tokens, that no merge makes.
@@ -154,7 +158,7 @@ struct TokenizerFiles {
     return merges
   }
 
-  private func combinedModel() throws(UserError) -> TokenizerModel {
+  private func combinedModel() throws(UserError) -> Found {
     struct File: Decodable {
       struct Model: Decodable {
         let type: String?
@@ -198,11 +202,10 @@ struct TokenizerFiles {
       TokenizerModel.AddedWord(text: $0.content, id: $0.id, isNormalized: $0.normalized ?? false)
     }
     let known = Set(added.map(\.text))
-    let model = TokenizerModel(
-      vocabulary: file.model.vocab, merges: file.model.merges.map { ($0.left, $0.right) },
-      added: added + (try addedWords(notIn: file.model.vocab)).filter { !known.contains($0.text) })
-    try refuseLacking(model, "tokenizer.json")
-    return model
+    return try found(
+      TokenizerModel(
+        vocabulary: file.model.vocab, merges: file.model.merges.map { ($0.left, $0.right) },
+        added: added + (try addedWords(notIn: file.model.vocab)).filter { !known.contains($0.text) }), "tokenizer.json")
   }
 
   /// Words that somebody added and saved: in `added_tokens.json` by older tools, in `tokenizer_config.json` by newer

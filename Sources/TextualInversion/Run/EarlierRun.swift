@@ -1,5 +1,4 @@
 import Foundation
-import ModelFiles
 import Tensors
 
 /// What an earlier run left to go on from.

@@ -1,5 +1,4 @@
 import Foundation
-import ModelFiles
 import Tensors
 
 /// The right to work in a folder, which one process has at a time. The system takes it back when the process ends, however it

@@ -2,7 +2,7 @@ import Foundation
 
 /// What happens in a run, in its order: everything that watches a run is told these and nothing else.
 public enum RunEvent: Sendable {
-  /// Pictures go through the VAE: so many are done.
+  /// Pictures go through the VAE: so many are done, none at first.
   case encoded(pictures: Int, of: Int)
   /// The model is loaded; the next event is a step, or the end.
   case started(device: String)

@@ -10,6 +10,7 @@ public final class RunFolder: Sendable {
   /// The run that was in the folder and is gone on with; nil for a new one.
   public let earlier: EarlierRun?
 
+  private let isOverwriting: Bool
   private let lock = Mutex<FolderLock?>(nil)
   /// Whether `take` made the folder.
   private let isMade = Mutex(false)
@@ -24,18 +25,19 @@ public final class RunFolder: Sendable {
   public var lossCurve: URL { url.appendingPathComponent("loss.png") }
   public var checkpoints: URL { url.appendingPathComponent("checkpoints") }
 
-  private init(_ url: URL, earlier: EarlierRun?) {
+  private init(_ url: URL, earlier: EarlierRun?, isOverwriting: Bool = false) {
     self.url = url
     self.earlier = earlier
+    self.isOverwriting = isOverwriting
   }
 
-  /// A folder for a new run. Nothing is made or taken before `begin`.
+  /// A folder for a new run. Nothing is made or taken before `take`.
   ///
   /// - Parameter overwriting: whether a run that is there may be thrown away.
   /// - Throws: `UserError(.cannotCreate)` where a run is there that may not.
   public convenience init(new url: URL, overwriting: Bool = false) throws(UserError) {
-    self.init(url, earlier: nil)
-    if !overwriting { try refuseAnotherRun() }
+    self.init(url, earlier: nil, isOverwriting: overwriting)
+    try refuseAnotherRun()
   }
 
   /// The folder of an earlier run, to go on with it.
@@ -60,11 +62,13 @@ public final class RunFolder: Sendable {
 
   /// Makes the folder where it is missing, and takes it.
   ///
-  /// - Throws: `UserError(.cannotCreate)` where that can't be, or another process is at work in it.
+  /// - Throws: `UserError(.cannotCreate)` where that can't be, another process is at work in it, or one has left a run in it
+  ///   meanwhile.
   public func take() throws(UserError) {
     isMade.withLock { $0 = !Self.exists(url) }
     try AtomicFile.makeFolder(url)
     let taken = try FolderLock(url)
+    try refuseAnotherRun()
     lock.withLock { $0 = taken }
   }
 
@@ -99,7 +103,7 @@ public final class RunFolder: Sendable {
   }
 
   private func refuseAnotherRun() throws(UserError) {
-    guard Self.exists(embedding) || !checkpointFiles().isEmpty else { return }
+    guard !isOverwriting, Self.exists(embedding) || !checkpointFiles().isEmpty else { return }
     throw UserError(
       .cannotCreate,
       "\(url.path): holds a run already; go on with it by --resume, choose another folder, or --overwrite it")

@@ -79,20 +79,21 @@ public final class TrainingRun<B: Backend> {
       prompts = try TrainingPrompts(
         settings, tokenizer: tokenizer, vocabulary: vocabulary, length: tokenizer.promptLength,
         warn: { warnings.append($0) })
-      if folder.earlier?.checkpoint == nil { warnings += settings.placeholder.warnings }
+      let checkpoint = folder.earlier?.checkpoint
+      if checkpoint == nil { warnings += settings.warnings }
       let initial = try InitialRows(
-        settings.initializer, vectors: settings.placeholder.vectors, tokenizer: plainTokenizer, model: model)
-      if initial.tokens > settings.placeholder.vectors, folder.earlier?.checkpoint == nil {
+        settings.initializer, vectors: word.vectors, tokenizer: plainTokenizer, model: model)
+      if initial.tokens > word.vectors, checkpoint == nil {
         warnings.append(
           "the initializer '\(settings.initializer)' is \(initial.tokens) tokens, of which only the first "
-            + "\(settings.placeholder.vectors) are used: one a vector (--vectors)")
+            + "\(word.vectors) are used: one a vector (--vectors)")
       }
       largestRowNorm = Self.divergence * max(initial.vocabularyNorm, initial.rows.rowNorms.max() ?? 0)
       concept = try Concept(folder: pictures, resolution: settings.resolution, fitting: settings.fitting)
       warnings += concept.warnings
       report.report.skippedPictures = concept.skipped
       let state =
-        folder.earlier?.checkpoint?.state
+        checkpoint?.state
         ?? TrainingState(
           rows: self.optimizer.initialRows(initial.rows, vocabularyNorm: initial.vocabularyNorm),
           optimizer: self.optimizer, precision: settings.precision)
@@ -101,7 +102,7 @@ public final class TrainingRun<B: Backend> {
           .badData, "the checkpoint's rows are \(state.rows.shape), this model's \(initial.rows.shape): another model")
       }
       context = RunContext(settings: settings, folder: folder, state: state, optimizer: self.optimizer.name)
-      if let earlier = folder.earlier?.checkpoint?.fingerprint {
+      if let earlier = checkpoint?.fingerprint {
         let fingerprint = try Self.fingerprint(modelFolder, concept)
         let changes = fingerprint.changes(since: earlier)
         guard changes.isEmpty else {
@@ -182,6 +183,7 @@ public final class TrainingRun<B: Backend> {
   /// The pictures' latents; nil where an observer asked to stop.
   private func encodedPictures() throws -> LatentCache? {
     let backend = try makeBackend(model.shape.autoencoder.precision(beside: settings.precision))
+    try context.emit(.encoded(pictures: 0, of: concept.pictures.count))
     let vae = try model.autoencoder(on: backend)
     return try LatentCache(concept.pictures, vae: vae, backend: backend, withMirrored: settings.flips) { done in
       try context.emit(.encoded(pictures: done, of: concept.pictures.count))

@@ -80,9 +80,6 @@ public struct Checkpoint: Sendable {
     guard remembered.tensors.values.allSatisfy({ $0.shape == rows.shape }) else {
       throw invalid("its tensors do not fit each other")
     }
-    guard rows.isFinite, remembered.tensors.values.allSatisfy(\.isFinite) else {
-      throw invalid("it holds what is no number")
-    }
     state = TrainingState(rows: rows, optimizer: remembered, step: step, lossScale: try field("loss_scale"))
   }
 

@@ -31,13 +31,14 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
 
   public init(
     placeholder: Placeholder, initializer: String, kind: ConceptKind, resolution: Int, precision: ElementType,
-    method: TrainingMethod = .spherical
+    method: TrainingMethod = .spherical, defaults: TrainingMethod.Defaults? = nil
   ) {
+    let defaults = defaults ?? method.defaults
     self.method = method
-    steps = method.defaults.steps
-    batchSize = method.defaults.batchSize
-    learningRate = method.defaults.learningRate
-    schedule = method.defaults.schedule
+    steps = defaults.steps
+    batchSize = defaults.batchSize
+    learningRate = defaults.learningRate
+    schedule = defaults.schedule
     self.placeholder = placeholder
     self.initializer = initializer
     self.kind = kind
@@ -90,8 +91,11 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     try require(
       steps <= Self.mostSteps / accumulation,
       "--steps \(steps) of --accumulate \(accumulation) are more than \(Self.mostSteps) batches")
+    // An angle of more than that turns a row away from where it was.
+    let largestRate: Float = method == .spherical ? 2 : 10
     try require(
-      learningRate > 0 && learningRate <= 10, "--learning-rate must be above 0 and at most 10, not \(learningRate)")
+      learningRate > 0 && learningRate <= largestRate,
+      "--learning-rate must be above 0 and at most \(largestRate) (--method \(method.rawValue)), not \(learningRate)")
     try optimizer.validate()
     try require(
       (0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
@@ -100,6 +104,19 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       "--resolution must be a multiple of 8 between 16 and 2048, not \(resolution)")
     try require(
       !initializer.allSatisfy(\.isWhitespace), "--initializer must name a word to start from, such as 'toy'")
+  }
+
+  /// What a person may not expect of the settings, a line each.
+  var warnings: [String] {
+    var warnings = placeholder.warnings
+    // Rates that plain training is used to, taken for angles, make a way of 1 to 10.
+    let path = learningRate * Float(steps)
+    if method == .spherical, path < 20 {
+      warnings.append(
+        "\(steps) steps of at most \(learningRate) radians are a short way, on which little is learned: the default's is "
+          + "40 radians; --learning-rate is an angle unless --method is plain")
+    }
+    return warnings
   }
 
   /// What differs from `other`, a phrase each: "batch_size (2, not 4)", other's value first.

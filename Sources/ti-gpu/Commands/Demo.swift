@@ -92,10 +92,7 @@ extension DemoConcept {
     }
     var settings = TrainingSettings(
       placeholder: try Placeholder("<\(rawValue)>", vectors: TrainingMethod.quick.vectors),
-      initializer: recipe.initializer,
-      kind: kind, resolution: 64, precision: precision)
-    settings.steps = TrainingMethod.quick.steps
-    settings.learningRate = TrainingMethod.quick.learningRate
+      initializer: recipe.initializer, kind: kind, resolution: 64, precision: precision, defaults: TrainingMethod.quick)
     settings.seed = seed
     return settings
   }

@@ -16,7 +16,7 @@ final class ProgressObserver: RunObserver {
 
   func observe(_ event: RunEvent, of run: RunContext) {
     switch event {
-    case .encoded(let done, let total) where done == 1: Console.note("Encoding \(total) pictures (\(done) done) ...")
+    case .encoded(0, let total): Console.note("Encoding \(total) pictures ...")
     case .encoded(let done, let total) where done == total:
       Console.note("Loading the text encoder and the UNet ...")
     case .encoded, .checkpointed: break

@@ -73,9 +73,7 @@ struct TrainingOptions: ParsableArguments {
       let defaults = quick ? TrainingMethod.quick : method.defaults
       settings = TrainingSettings(
         placeholder: try Placeholder(word(), vectors: vectors ?? defaults.vectors), initializer: initializer,
-        kind: kind ?? .object, resolution: nativeSide, precision: precision, method: method)
-      settings.steps = defaults.steps
-      settings.learningRate = defaults.learningRate
+        kind: kind ?? .object, resolution: nativeSide, precision: precision, method: method, defaults: defaults)
     }
     func take<T>(_ value: T?, _ path: WritableKeyPath<TrainingSettings, T>) {
       if let value { settings[keyPath: path] = value }

@@ -7,13 +7,22 @@ import TextualInversion
 
 /// A word's file, held against one that the safetensors library wrote (Tools/reference/make_safetensors.py).
 @Suite struct EmbeddingFileTests {
+  /// The one word of a file.
+  private func word(_ url: URL, word: String? = nil) throws -> EmbeddingFile {
+    let words = try EmbeddingFile.read(url, word: word)
+    #expect(words.count == 1)
+    return try #require(words.first)
+  }
+
   private let fixture = Fixtures.url("safetensors/embedding.safetensors")
 
   @Test func aFileOfDiffusersIsReadAndWrittenByteForByte() throws {
-    let file = try EmbeddingFile(fixture)
-    #expect(file.word == "<toy>" && file.rows.shape == [2, 5])
+    let file = try self.word(fixture)
+    #expect(file.word == "<toy>" && file.rows[.textEncoder]?.shape == [2, 5])
     // make_safetensors.py counts from -4 in thirds.
-    for (index, value) in file.rows.values.enumerated() { #expect(abs(value - Float(index - 4) / 3) < 1e-6) }
+    for (index, value) in try #require(file.rows[.textEncoder]).values.enumerated() {
+      #expect(abs(value - Float(index - 4) / 3) < 1e-6)
+    }
     try TemporaryFolder.with { folder in
       let copy = folder.appendingPathComponent("copy.safetensors")
       try file.write(to: copy)
@@ -26,8 +35,8 @@ import TextualInversion
     try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("my-toy.v2.safetensors")
       try Safetensors.write([(key, HostTensor([2, 3], [1, 2, 3, 4, 5, 6]))], metadata: [:], to: url)
-      #expect(try EmbeddingFile(url).word == "my-toy.v2")
-      #expect(try EmbeddingFile(url, word: "<a>").word == "<a>")
+      #expect(try self.word(url).word == "my-toy.v2")
+      #expect(try self.word(url, word: "<a>").word == "<a>")
     }
   }
 
@@ -45,9 +54,9 @@ import TextualInversion
         if !FileManager.default.fileExists(atPath: url.path) {
           try FileManager.default.copyItem(at: Fixtures.url("torch/\(name)"), to: url)
         }
-        let file = try EmbeddingFile(url)
-        #expect(file.word == word && file.rows.values == expected.values)
-        #expect(file.rows.shape == [expected.shape.rank == 2 ? expected.shape[0] : 1, 8])
+        let file = try self.word(url)
+        #expect(file.word == word && file.rows[.textEncoder]?.values == expected.values)
+        #expect(file.rows[.textEncoder]?.shape == [expected.shape.rank == 2 ? expected.shape[0] : 1, 8])
       }
     }
   }
@@ -60,7 +69,7 @@ import TextualInversion
       let padding = Data(repeating: UInt8(ascii: " "), count: 640 - header.count)
       try (Data([0x80, 2, 0, 0, 0, 0, 0, 0]) + header + padding + Data([0, 0, 0x80, 0x3F, 0, 0, 0, 0x40])).write(
         to: url)
-      #expect(try EmbeddingFile(url).rows.values == [1, 2])
+      #expect(try self.word(url).rows[.textEncoder]?.values == [1, 2])
     }
   }
 
@@ -68,11 +77,11 @@ import TextualInversion
     try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("a b.safetensors")
       try Safetensors.write([(word, HostTensor([1, 3], [1, 2, 3]))], metadata: [:], to: url)
-      let error = userError { _ = try EmbeddingFile(url) }
+      let error = userError { _ = try EmbeddingFile.read(url) }
       #expect(error?.kind == .badData)
       #expect(error?.message.contains("--embedding '\(url.path)=<toy>'") == true, "\(error?.message ?? "")")
-      #expect(try EmbeddingFile(url, word: "<toy>").word == "<toy>")
-      let renamed = userError { _ = try EmbeddingFile(url, word: word) }
+      #expect(try self.word(url, word: "<toy>").word == "<toy>")
+      let renamed = userError { _ = try EmbeddingFile.read(url, word: word) }
       #expect(renamed?.kind == .usage)
     }
   }
@@ -81,7 +90,7 @@ import TextualInversion
     try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("toy.safetensors")
       try Safetensors.write([("<toy>", HostTensor([1, 3], [0, value, 0]))], metadata: [:], to: url)
-      let error = userError { _ = try EmbeddingFile(url) }
+      let error = userError { _ = try EmbeddingFile.read(url) }
       #expect(error?.kind == .badData && error?.message.contains(url.path + ": '<toy>': holds NaN") == true)
     }
   }
@@ -96,7 +105,7 @@ import TextualInversion
     try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("toy.safetensors")
       try Safetensors.write(names.map { ($0, HostTensor([1, 2], [1, 2])) }, metadata: [:], to: url)
-      let error = userError { _ = try EmbeddingFile(url) }
+      let error = userError { _ = try EmbeddingFile.read(url) }
       #expect(error?.kind == .badData && error?.message.contains(says) == true, "\(error?.message ?? "")")
     }
   }
@@ -104,7 +113,7 @@ import TextualInversion
   /// A state dictionary, and a pickle that wants to run something.
   @Test(arguments: [("state.pt", "tensors, not one word's"), ("hostile-system.pt", "posix.system")])
   func otherTorchFilesAreRefused(_ name: String, _ says: String) throws {
-    let error = userError { _ = try EmbeddingFile(Fixtures.url("torch/\(name)")) }
+    let error = userError { _ = try EmbeddingFile.read(Fixtures.url("torch/\(name)")) }
     #expect(error?.kind == .badData && error?.message.contains(says) == true, "\(error?.message ?? "")")
   }
 }

@@ -80,7 +80,7 @@ import TextualInversion
   private static func word(_ word: String, vectors: Int, value: Float = 0.01) throws -> EmbeddingFile {
     let width = try StableDiffusionModel(ModelFolder(DemoModel.model)).shape.textEncoder.width
     return EmbeddingFile(
-      word: word, rows: HostTensor([vectors, width], Array(repeating: value, count: vectors * width)))
+      word: word, rows: [.textEncoder: HostTensor([vectors, width], Array(repeating: value, count: vectors * width))])
   }
 
   @Test func itSaysWhereEachWordStands() throws {
@@ -145,9 +145,9 @@ import TextualInversion
       ([Self.word("<a>", vectors: 1, value: -.infinity)], "infinity"),
       ([Self.word("<a>", vectors: 1, value: 1e28)], "that is no word"),
       ([Self.word("<a>", vectors: 1, value: 3e38)], "that is no word"),
-      ([EmbeddingFile(word: "<a>", rows: HostTensor([1, 3], [0, 0, 0]))], "another kind of model"),
-      ([EmbeddingFile(word: "<a>", rows: HostTensor([3], [0, 0, 0]))], "not [vectors, width]"),
-      ([EmbeddingFile(word: "<a>", rows: HostTensor([], [0]))], "not [vectors, width]"),
+      ([EmbeddingFile(word: "<a>", rows: [.textEncoder: HostTensor([1, 3], [0, 0, 0])])], "another kind of model"),
+      ([EmbeddingFile(word: "<a>", rows: [.textEncoder: HostTensor([3], [0, 0, 0])])], "not [vectors, width]"),
+      ([EmbeddingFile(word: "<a>", rows: [.textEncoder: HostTensor([], [0])])], "not [vectors, width]"),
     ]
     for (embeddings, says) in cases {
       let error = userError { _ = try demo(embeddings, prompt: "a") }

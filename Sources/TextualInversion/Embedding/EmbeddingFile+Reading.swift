@@ -3,7 +3,7 @@ import ModelFiles
 import Tensors
 
 extension EmbeddingFile {
-  /// Reads a word out of a file of safetensors or of `torch.save`; which of them, its content tells and not its name. A single
+  /// Reads the words of a file of safetensors or of `torch.save`; which of them, its content tells and not its name. A single
   /// vector may stand without its first axis.
   ///
   /// | form | the word |
@@ -15,8 +15,8 @@ extension EmbeddingFile {
   /// - Parameter word: what to write in prompts, in place of the file's own word.
   /// - Throws: `UserError(.noInput)` for a missing file; `.badData` for anything that is not one word's rows, for rows that are
   ///   no numbers and for a word that can't stand in a prompt; `.usage` for a `word` that can't.
-  public init(_ url: URL, word renamed: String? = nil) throws(UserError) {
-    if let renamed, !Self.canStandInPrompts(renamed) {
+  public static func read(_ url: URL, word renamed: String? = nil) throws(UserError) -> [EmbeddingFile] {
+    if let renamed, !canStandInPrompts(renamed) {
       throw UserError(
         .usage, "\(quoted(renamed)) can't be a word of prompts", remedy: "give one without blanks: '<toy>'")
     }
@@ -28,15 +28,17 @@ extension EmbeddingFile {
     }
     guard tensor.isFinite else {
       throw UserError(
-        .badData, at: [.file(url), .tensor(name)], "holds NaN or infinity", remedy: Self.retraining)
+        .badData, at: [.file(url), .tensor(name)], "holds NaN or infinity", remedy: retraining)
     }
     let own =
-      content.word ?? (Self.namesOfNoWord.contains(name) ? url.deletingPathExtension().lastPathComponent : name)
-    self.init(word: renamed ?? own, rows: tensor.reshaped([tensor.shape.rows, tensor.shape.channels]), url: url)
-    guard Self.canStandInPrompts(word) else {
+      content.word ?? (namesOfNoWord.contains(name) ? url.deletingPathExtension().lastPathComponent : name)
+    let rows = tensor.reshaped([tensor.shape.rows, tensor.shape.channels])
+    let file = EmbeddingFile(word: renamed ?? own, rows: [.textEncoder: rows], url: url)
+    guard canStandInPrompts(file.word) else {
       throw UserError(
-        .badData, at: .file(url), "its word, \(quoted(word)), can't stand in a prompt", remedy: renaming)
+        .badData, at: .file(url), "its word, \(quoted(file.word)), can't stand in a prompt", remedy: file.renaming)
     }
+    return [file]
   }
 
   /// How to call the file's word otherwise.

@@ -6,16 +6,16 @@ import Tensors
 public struct EmbeddingFile: Sendable {
   /// What to write in prompts.
   public let word: String
-  /// `[n, width]`.
-  public let rows: HostTensor
+  /// `[n, width]` for each text encoder that the word has rows for; n is the same for all of them.
+  public let rows: [Component: HostTensor]
   /// The file that it was read from.
   public let url: URL?
 
-  public init(word: String, rows: HostTensor) {
+  public init(word: String, rows: [Component: HostTensor]) {
     self.init(word: word, rows: rows, url: nil)
   }
 
-  init(word: String, rows: HostTensor, url: URL?) {
+  init(word: String, rows: [Component: HostTensor], url: URL?) {
     self.word = word
     self.rows = rows
     self.url = url
@@ -23,8 +23,14 @@ public struct EmbeddingFile: Sendable {
 
   /// Writes the file whole or not at all.
   public func write(to file: URL) throws(UserError) {
+    guard let rows = rows[.textEncoder] else {
+      throw UserError(.badData, "\(quoted(word)) has no rows for the first text encoder")
+    }
     try Safetensors.write([(word, rows)], metadata: ["format": "pt"], to: file)
   }
+
+  /// How many tokens of a prompt the word takes.
+  public var vectors: Int { rows.values.lazy.map(\.shape.rows).max() ?? 0 }
 
   /// Throws `badData` unless a model can take the rows.
   ///
@@ -33,6 +39,10 @@ public struct EmbeddingFile: Sendable {
   ///   - places: how many tokens of a prompt the model reads.
   ///   - longest: the greatest norm of a row in the model's vocabulary.
   func check(width: Int, places: Int, longest: Float) throws(UserError) {
+    guard let rows = rows[.textEncoder] else {
+      throw UserError(
+        .badData, "\(quoted(word)) was learned on another kind of model: it has no rows for this model's text encoder")
+    }
     guard rows.shape.rank == 2, rows.shape.count > 0 else {
       throw UserError(.badData, "\(quoted(word)) is \(rows.shape), not [vectors, width]")
     }

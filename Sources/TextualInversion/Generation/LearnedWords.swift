@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 import StableDiffusion
 import Tensors
 
@@ -37,13 +38,14 @@ struct LearnedWords {
       } catch { throw embedding.url.map { error.at(.file($0)) } ?? error }
     }
     if embeddings.isEmpty { return }
-    rows = HostTensor([embeddings.reduce(0) { $0 + $1.rows.shape[0] }, width], embeddings.flatMap(\.rows.values))
+    let all = embeddings.compactMap { $0.rows[.textEncoder] }
+    rows = HostTensor([all.reduce(0) { $0 + $1.shape[0] }, width], all.flatMap(\.values))
   }
 
   private mutating func add(_ embedding: EmbeddingFile) throws(UserError) {
     let first = Int32(tokenizer.vocabularySize)
     do throws(UserError) {
-      tokenizer = try tokenizer.adding(embedding.word, vectors: embedding.rows.shape[0], shadowing: true)
+      tokenizer = try tokenizer.adding(embedding.word, vectors: embedding.vectors, shadowing: true)
     } catch { throw UserError(.badData, error.problem, remedy: embedding.renaming) }
     words.append(Word(word: embedding.word, ids: first..<Int32(tokenizer.vocabularySize), url: embedding.url))
   }

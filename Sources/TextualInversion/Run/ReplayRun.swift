@@ -79,5 +79,7 @@ public final class ReplayRun<B: Backend> {
   }
 
   /// The rows as the last step left them; behind a forced replay they are the trace's.
-  public func embedding() -> EmbeddingFile { EmbeddingFile(word: placeholder, rows: trainer.state.rows) }
+  public func embedding() -> EmbeddingFile {
+    EmbeddingFile(word: placeholder, rows: [.textEncoder: trainer.state.rows])
+  }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 
 /// What happens in a run, in its order: everything that watches a run is told these and nothing else.
 public enum RunEvent: Sendable {
@@ -66,7 +67,9 @@ public final class RunContext {
   public func requestStop() { isStopRequested = true }
 
   /// The word as it is now.
-  public var embedding: EmbeddingFile { EmbeddingFile(word: settings.placeholder.word, rows: state.rows) }
+  public var embedding: EmbeddingFile {
+    EmbeddingFile(word: settings.placeholder.word, rows: [.textEncoder: state.rows])
+  }
 
   /// Tells every observer. The first that throws ends the round, but for the run's end, which all are told.
   public func emit(_ event: RunEvent) throws {

@@ -108,7 +108,7 @@ struct Generate: ParsableCommand {
     func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
       let start = Date()
       let folder = try command.model.folder()
-      let embeddings = try command.embedding.map { argument throws(UserError) in try argument.file() }
+      let embeddings = try command.embedding.flatMap { argument throws(UserError) in try argument.files() }
       let latents = try command.latents.map { try InitialLatents($0.url) }
       let target = try PictureTarget(command.output.text)
       var result = Result(seed: command.seed.value())

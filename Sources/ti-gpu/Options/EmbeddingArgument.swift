@@ -12,18 +12,18 @@ struct EmbeddingArgument: ExpressibleByArgument {
     text = argument
   }
 
-  /// Reads the file. Its name may hold `=` itself: the longest one that is there is meant.
-  func file() throws(UserError) -> EmbeddingFile {
+  /// Reads the file's words. Its name may hold `=` itself: the longest one that is there is meant.
+  func files() throws(UserError) -> [EmbeddingFile] {
     let whole = URL(fileURLWithPath: text)
-    if FileManager.default.fileExists(atPath: whole.path) { return try EmbeddingFile(whole) }
+    if FileManager.default.fileExists(atPath: whole.path) { return try EmbeddingFile.read(whole) }
     let splits = text.indices.filter { text[$0] == "=" }.reversed()
     let isThere = splits.first { FileManager.default.fileExists(atPath: String(text[..<$0])) }
     // Where none is there, what is missing is most likely what stands before the last.
-    guard let split = isThere ?? splits.first, split > text.startIndex else { return try EmbeddingFile(whole) }
+    guard let split = isThere ?? splits.first, split > text.startIndex else { return try EmbeddingFile.read(whole) }
     let word = String(text[text.index(after: split)...])
     guard !word.isEmpty else {
       throw UserError(.usage, at: .option("embedding"), "\(text) names no word behind the =", remedy: "write FILE=WORD")
     }
-    return try EmbeddingFile(URL(fileURLWithPath: String(text[..<split])), word: word)
+    return try EmbeddingFile.read(URL(fileURLWithPath: String(text[..<split])), word: word)
   }
 }

@@ -26,6 +26,7 @@ let package = Package(
       name: "CImageCodecs",
       linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg"), .linkedLibrary("webp")]),
     .target(name: "CVectorLoops"),
+    .target(name: "CLIPVocabulary", exclude: ["merges.txt", "README.md"]),
     .target(name: "Kernels", path: "Kernels", exclude: kernelFolders, sources: ["kernels.c"]),
 
     // The layers, bottom up: each imports only what stands above it in this list.
@@ -37,7 +38,7 @@ let package = Package(
       dependencies: ["Operators", "COpenCL", "Kernels", .product(name: "Crypto", package: "swift-crypto")]),
     .target(name: "ModelFiles", dependencies: ["Tensors", .product(name: "Crypto", package: "swift-crypto")]),
     .target(name: "Images", dependencies: ["ModelFiles", "CImageCodecs"]),
-    .target(name: "StableDiffusion", dependencies: ["Operators", "ModelFiles"]),
+    .target(name: "StableDiffusion", dependencies: ["Operators", "ModelFiles", "CLIPVocabulary"]),
     .target(
       name: "TextualInversion",
       dependencies: [

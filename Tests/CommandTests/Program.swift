@@ -24,22 +24,24 @@ enum Program {
     case closedPipe
   }
 
-  /// - Parameter whileRunning: what happens to the process meanwhile.
+  /// - Parameters:
+  ///   - input: what stands on standard input.
+  ///   - whileRunning: what happens to the process meanwhile.
   static func run(
-    _ arguments: [String], environment: [String: String] = [:], output kind: Output = .file,
+    _ arguments: [String], input: Data = Data(), environment: [String: String] = [:], output kind: Output = .file,
     whileRunning: (Process) -> Void = { _ in }
   ) throws -> Result {
     let process = Process()
     process.executableURL = url
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-    return try run(process, output: kind, whileRunning: whileRunning)
+    return try run(process, input: input, output: kind, whileRunning: whileRunning)
   }
 
   private static func run(
-    _ process: Process, output kind: Output = .file, whileRunning: (Process) -> Void
+    _ process: Process, input: Data = Data(), output kind: Output = .file, whileRunning: (Process) -> Void
   ) throws -> Result {
-    let output = try TemporaryFile(), error = try TemporaryFile()
+    let output = try TemporaryFile(), error = try TemporaryFile(), inputFile = try TemporaryFile(input)
     let pipe = Pipe()
     switch kind {
     case .file: process.standardOutput = output.handle
@@ -48,7 +50,7 @@ enum Program {
       process.standardOutput = pipe
     }
     process.standardError = error.handle
-    process.standardInput = FileHandle.nullDevice
+    process.standardInput = try FileHandle(forReadingFrom: inputFile.url)
     try process.run()
     whileRunning(process)
     process.waitUntilExit()
@@ -73,8 +75,8 @@ enum Program {
     let url = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
     let handle: FileHandle
 
-    init() throws {
-      try Data().write(to: url)
+    init(_ data: Data = Data()) throws {
+      try data.write(to: url)
       handle = try FileHandle(forWritingTo: url)
     }
 

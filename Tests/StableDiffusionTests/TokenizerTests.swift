@@ -32,15 +32,11 @@ import Testing
   static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
   static let demoFolder = tests.deletingLastPathComponent()
     .appendingPathComponent("Sources/DemoModel/Resources/model/tokenizer")
-  static let mergesFile = tests.appendingPathComponent("Fixtures/clip/merges.txt")
-
-  static func clip() throws -> CLIPTokenizer {
-    try CLIPTokenizer(merges: String(contentsOf: mergesFile, encoding: .utf8))
-  }
+  static let mergesFile = tests.deletingLastPathComponent().appendingPathComponent("Sources/CLIPVocabulary/merges.txt")
 
   /// CLIP's files as Stable Diffusion 2 has them, in a folder of their own: padded with `!`.
   static func clip2(in folder: URL) throws -> CLIPTokenizer {
-    let merges = try TokenizerFiles.merges(String(contentsOf: mergesFile, encoding: .utf8), source: "merges")
+    let merges = try TokenizerFiles.merges(String(contentsOf: mergesFile, encoding: .utf8), at: [])
     try JSONEncoder().encode(BytePairEncoding.vocabulary(merges: merges))
       .write(to: folder.appendingPathComponent("vocab.json"))
     try FileManager.default.copyItem(at: mergesFile, to: folder.appendingPathComponent("merges.txt"))
@@ -50,15 +46,16 @@ import Testing
     return try CLIPTokenizer(folder: folder)
   }
 
-  @Test(arguments: ["demo", "clip", "clip2"])
+  @Test(arguments: ["demo", "clip", "clip2", "clip2 in files"])
   func textsBecomeTheNumbersThatTransformersGives(_ name: String) throws {
-    let cases = try Reference.read().cases.filter { $0.tokenizer == name }
+    let cases = try Reference.read().cases.filter { $0.tokenizer == name.prefix { $0 != " " } }
     #expect(cases.count > 30)
     let folder = try Scratch()
     let tokenizer =
       switch name {
       case "demo": try CLIPTokenizer(folder: TokenizerTests.demoFolder)
-      case "clip": try TokenizerTests.clip()
+      case "clip": try CLIPTokenizer.builtIn()
+      case "clip2": try CLIPTokenizer.builtIn(padding: .exclamationMark)
       default: try TokenizerTests.clip2(in: folder.url)
       }
     var extended: [[String]: CLIPTokenizer] = [:]
@@ -71,8 +68,8 @@ import Testing
     }
   }
 
-  @Test func theVocabularyMadeFromMergesIsClips() throws {
-    let clip = try TokenizerTests.clip()
+  @Test func theBuiltInVocabularyIsClips() throws {
+    let clip = try CLIPTokenizer.builtIn()
     #expect(clip.vocabularySize == 49_408)
     // Numbers that every Stable Diffusion tool has in common.
     #expect(clip.startToken == 49_406 && clip.endToken == 49_407 && clip.padToken == 49_407)

@@ -2,7 +2,7 @@
 
     python Tools/reference/tokenizer.py [OUTPUT]
 
-Each case names its tokenizer (`demo`, the built-in model's; `clip`, CLIP's whole vocabulary, made from Tests/Fixtures/clip/merges.txt;
+Each case names its tokenizer (`demo`, the built-in model's; `clip`, CLIP's whole vocabulary, made from Sources/CLIPVocabulary/merges.txt;
 `clip2`, the same with Stable Diffusion 2's padding), the words added to it, a text and the 77 numbers it becomes.
 
 `rows` has the same for words of several rows, `{word: rows}`, whose prompts diffusers' loader of such words writes out first
@@ -21,7 +21,7 @@ from transformers import CLIPTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "Sources/DemoModel/Resources/model/tokenizer"
-MERGES = ROOT / "Tests/Fixtures/clip/merges.txt"
+MERGES = ROOT / "Sources/CLIPVocabulary/merges.txt"
 
 PLAIN = [
     "", " ", "a photo of a cat", "A  Photo\tof\n a CAT ", "it's the dog's, we'll see; I'd've THEY'RE don't I'm", "'S 'sx ''s s'",

@@ -9,7 +9,7 @@ final class BytePairEncoding: Sendable {
   /// Stands at the end of every word's last piece.
   static let endOfWord = "</w>"
 
-  private let vocabulary: [String: Int32]
+  let vocabulary: [String: Int32]
   /// What a byte is: within a word, and as a word's last.
   private let innerBytes: [Int32]
   private let lastBytes: [Int32]
@@ -23,9 +23,9 @@ final class BytePairEncoding: Sendable {
   ///   - vocabulary: piece to number, the pieces written in `byteLetters`.
   ///   - merges: pairs of pieces, the first to be joined first.
   ///   - unknown: the number of a byte that the vocabulary lacks.
-  /// - Throws: `.badData` where a merge names a piece that the vocabulary lacks; the message starts with `source`.
+  /// - Throws: `.badData` where a merge names a piece that the vocabulary lacks; it lies at `places`.
   init(
-    vocabulary: [String: Int32], merges: [(String, String)], unknown: Int32, source: String
+    vocabulary: [String: Int32], merges: [(String, String)], unknown: Int32, at places: [UserError.Place]
   ) throws(UserError) {
     self.vocabulary = vocabulary
     innerBytes = BytePairEncoding.byteLetters.map { vocabulary[String($0)] ?? unknown }
@@ -34,7 +34,8 @@ final class BytePairEncoding: Sendable {
     for (rank, (left, right)) in merges.enumerated() {
       guard let leftId = vocabulary[left], let rightId = vocabulary[right], let id = vocabulary[left + right] else {
         throw UserError(
-          .badData, "\(source): merge \(rank + 1), '\(left) \(right)', names a piece that the vocabulary lacks")
+          .badData, at: places,
+          "merge \(rank + 1), \(quoted("\(left) \(right)")), names a piece that the vocabulary lacks")
       }
       table[BytePairEncoding.key(leftId, rightId)] = (Int32(rank), id)
     }

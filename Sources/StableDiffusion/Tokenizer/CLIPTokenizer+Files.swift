@@ -1,3 +1,4 @@
+import CLIPVocabulary
 import Foundation
 import Tensors
 
@@ -14,19 +15,30 @@ extension CLIPTokenizer {
     let files = TokenizerFiles(folder: folder)
     let model = try files.model(warn: warn)
     let special = try files.specialTokens()
-    try self.init(model: model, special: special, source: folder.path, maximumLength: files.maximumLength())
+    try self.init(model: model, special: special, at: [.file(folder)], maximumLength: files.maximumLength())
   }
 
-  /// CLIP's tokenizer from its table of merges alone, for checkpoints that hold none: one merge a line behind a line
-  /// that names the version. The first 48,894 merges make the vocabulary of 49,408.
-  public init(merges text: String) throws(UserError) {
-    let merges = try TokenizerFiles.merges(text, source: "merges")
+  /// What fills the places behind a text's end.
+  public enum Padding: String, Sendable, Hashable {
+    /// Stable Diffusion 1's, and that of SDXL's first encoder.
+    case endOfText = "<|endoftext|>"
+    /// Token 0: Stable Diffusion 2's, and that of SDXL's second encoder.
+    case exclamationMark = "!"
+  }
+
+  /// CLIP's own tokenizer of 49,408 tokens, for checkpoints that hold none: it is part of the program.
+  public static func builtIn(padding: Padding = .endOfText) throws(UserError) -> CLIPTokenizer {
+    var length = 0
+    let bytes = UnsafeRawBufferPointer(start: clip_merges(&length), count: length)
+    let merges = try TokenizerFiles.merges(String(decoding: bytes, as: UTF8.self), at: [])
     let model = TokenizerModel(vocabulary: BytePairEncoding.vocabulary(merges: merges), merges: merges, added: [])
-    try self.init(model: model, special: SpecialTokens(), source: "merges")
+    var special = SpecialTokens()
+    special.padding.text = padding.rawValue
+    return try CLIPTokenizer(model: model, special: special, at: [])
   }
 
   init(
-    model: TokenizerModel, special: SpecialTokens, source: String, maximumLength: Int? = nil
+    model: TokenizerModel, special: SpecialTokens, at places: [UserError.Place], maximumLength: Int? = nil
   ) throws(UserError) {
     // Added words keep the numbers their file gives; together with the vocabulary they must fill 0..<count, for the
     // next word's number is the count.
@@ -35,18 +47,19 @@ extension CLIPTokenizer {
     guard Set(vocabulary.values).count == vocabulary.count,
       vocabulary.values.allSatisfy({ vocabulary.indices(hold: $0) })
     else {
-      throw UserError(.badData, "\(source): the vocabulary's numbers are not 0 to \(vocabulary.count - 1), each once")
+      throw UserError(
+        .badData, at: places, "the vocabulary's numbers are not 0 to \(vocabulary.count - 1), each once")
     }
     func id(_ token: String, _ role: String) throws(UserError) -> Int32 {
       guard let id = vocabulary[token] else {
-        throw UserError(.badData, "\(source): the \(role) token '\(token)' is not in the vocabulary")
+        throw UserError(.badData, at: places, "the \(role) token \(quoted(token)) is not in the vocabulary")
       }
       return id
     }
     let end = try id(special.end.text, "end")
     let pieces = try BytePairEncoding(
       vocabulary: model.vocabulary, merges: model.merges, unknown: vocabulary[special.unknown.text] ?? end,
-      source: source)
+      at: places)
     var rawWords = WordFinder()
     var addedWords = WordFinder()
     let addedIds = Dictionary(model.added.map { ($0.text, $0.id) }, uniquingKeysWith: { first, _ in first })

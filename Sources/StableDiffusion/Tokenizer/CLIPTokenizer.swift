@@ -115,6 +115,18 @@ public struct CLIPTokenizer: Sendable {
     pieces.id(of: word) != nil || addedWords.contains(word) || rawWords.contains(word)
   }
 
+  /// Every token as the files write it, in the order of their numbers: pieces of the vocabulary, in the letters that stand for
+  /// bytes, and added words, a word's rows each by its name.
+  public var names: [String] {
+    var names = Array(repeating: "", count: vocabularySize)
+    func name(_ id: Int32, _ text: String) {
+      if names.indices.contains(Int(id)) { names[Int(id)] = text }
+    }
+    for (piece, id) in pieces.vocabulary { name(id, piece) }
+    for (word, ids) in addedWords.words + rawWords.words { if let first = ids.first { name(first, word) } }
+    return names
+  }
+
   /// The token numbers of a text, without start and end.
   public func tokens(_ text: String) -> [Int32] {
     words(text).flatMap(\.ids)
@@ -141,26 +153,33 @@ public struct CLIPTokenizer: Sendable {
   }
 
   /// One word of a text and its tokens.
-  private struct Word {
+  struct Word {
     let text: String
     let followsSpace: Bool
     let ids: [Int32]
+    /// An added word or a special token, found as it stands; its tokens belong together.
+    var isWhole = false
   }
 
-  private func words(_ text: String) -> [Word] {
+  /// The tokens of a text, those of an added word together and all others by themselves.
+  func units(_ text: String) -> [[Int32]] {
+    words(text).flatMap { word in word.isWhole ? [word.ids] : word.ids.map { [$0] } }
+  }
+
+  func words(_ text: String) -> [Word] {
     var words: [Word] = []
     // Space at the edge of a part belongs to the word that comes next, in whichever part that is.
     var space = false
     for part in rawWords.split(Array(text.unicodeScalars)) {
       switch part {
       case .word(let text, let ids):
-        words.append(Word(text: text, followsSpace: space, ids: ids))
+        words.append(Word(text: text, followsSpace: space, ids: ids, isWhole: true))
         space = false
       case .text(let scalars):
         for part in addedWords.split(Array(TextCleaning.normalized(String(scalars)).unicodeScalars)) {
           switch part {
           case .word(let text, let ids):
-            words.append(Word(text: text, followsSpace: space, ids: ids))
+            words.append(Word(text: text, followsSpace: space, ids: ids, isWhole: true))
             space = false
           case .text(let scalars):
             for piece in TextCleaning.words(scalars) {

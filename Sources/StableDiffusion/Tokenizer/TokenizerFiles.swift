@@ -35,11 +35,11 @@ struct TokenizerFiles {
     case (false, true): found = try separateModel()
     case (false, false):
       let lacking = exists("vocab.json") ? "merges.txt" : exists("merges.txt") ? "vocab.json" : "a tokenizer"
-      throw UserError(.noInput, "\(folder.path) lacks \(lacking): it needs \(pair), or tokenizer.json")
+      throw UserError(.noInput, at: .file(folder), "lacks \(lacking): it needs \(pair), or tokenizer.json")
     }
     if let first = found.unmade.first {
       warn(
-        "\(path(found.file)): no merge makes \(found.unmade.count) pieces of the vocabulary, such as \(quoted(first)): "
+        "\(url(found.file).path): no merge makes \(found.unmade.count) pieces of the vocabulary, such as \(quoted(first)): "
           + "is it whole?")
     }
     return found.model
@@ -58,7 +58,7 @@ struct TokenizerFiles {
 
   private func separateModel() throws(UserError) -> Found {
     let vocabulary = try decode([String: Int32].self, from: "vocab.json")
-    let merges = try Self.merges(String(decoding: read("merges.txt"), as: UTF8.self), source: path("merges.txt"))
+    let merges = try Self.merges(String(decoding: read("merges.txt"), as: UTF8.self), at: [.file(url("merges.txt"))])
     return try found(
       TokenizerModel(vocabulary: vocabulary, merges: merges, added: try addedWords(notIn: vocabulary)), "merges.txt")
   }
@@ -70,7 +70,7 @@ struct TokenizerFiles {
     let unmade = try unmade(model)
     if unmade.count > Self.mostUnmade, let first = unmade.first {
       throw UserError(
-        .badData, at: .file(folder.appendingPathComponent(file)),
+        .badData, at: .file(url(file)),
         "none of its \(model.merges.count) merges makes \(quoted(first)), a piece of the vocabulary, nor "
           + "\(unmade.count - 1) others",
         remedy: "fetch the file again")
@@ -103,7 +103,7 @@ struct TokenizerFiles {
     else { return nil }
     guard length >= 3, length == length.rounded() else {
       throw UserError(
-        .badData, at: [.file(folder.appendingPathComponent("tokenizer_config.json")), .key("model_max_length")],
+        .badData, at: [.file(url("tokenizer_config.json")), .key("model_max_length")],
         "\(length) tokens hold no text")
     }
     return Int(length)
@@ -141,7 +141,7 @@ struct TokenizerFiles {
   }
 
   /// The pairs of a `merges.txt`: two pieces a line, behind a first line that names the version.
-  static func merges(_ text: String, source: String) throws(UserError) -> [(String, String)] {
+  static func merges(_ text: String, at places: [UserError.Place]) throws(UserError) -> [(String, String)] {
     var merges: [(String, String)] = []
     for (number, line) in text.utf8.split(omittingEmptySubsequences: false, whereSeparator: { $0 == 0x0A }).enumerated()
     {
@@ -151,7 +151,7 @@ struct TokenizerFiles {
       }
       let pieces = line.split(separator: 0x20)
       guard pieces.count == 2, let left = String(pieces[0]), let right = String(pieces[1]) else {
-        throw UserError(.badData, "\(source): line \(number + 1) is not a pair of pieces")
+        throw UserError(.badData, at: places, "line \(number + 1) is not a pair of pieces")
       }
       merges.append((left, right))
     }
@@ -196,7 +196,8 @@ struct TokenizerFiles {
     let file = try decode(File.self, from: "tokenizer.json")
     guard file.model.type ?? "BPE" == "BPE" else {
       throw UserError(
-        .badData, "\(path("tokenizer.json")) is no byte-pair tokenizer: its model is \(file.model.type ?? "")")
+        .badData, at: [.file(url("tokenizer.json")), .key("model.type")],
+        "\(quoted(file.model.type ?? "")) is no byte-pair tokenizer")
     }
     let added = (file.addedTokens ?? []).map {
       TokenizerModel.AddedWord(text: $0.content, id: $0.id, isNormalized: $0.normalized ?? false)
@@ -222,7 +223,9 @@ struct TokenizerFiles {
     {
       for (number, token) in listed {
         guard let id = Int32(number) else {
-          throw UserError(.badData, "\(path("tokenizer_config.json")): the added token '\(token.text)' has no number")
+          throw UserError(
+            .badData, at: [.file(url("tokenizer_config.json")), .key("added_tokens_decoder")],
+            "the token \(quoted(token.text)) has no number but \(quoted(number))")
         }
         words.append(TokenizerModel.AddedWord(text: token.text, id: id, isNormalized: token.isNormalized))
       }
@@ -234,39 +237,15 @@ struct TokenizerFiles {
     return words.sorted { $0.id < $1.id }
   }
 
-  private func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+  private func url(_ name: String) -> URL { folder.appendingPathComponent(name) }
 
-  private func exists(_ name: String) -> Bool { folder.appendingPathComponent(name).isThere }
+  private func exists(_ name: String) -> Bool { url(name).isThere }
 
   private func read(_ name: String) throws(UserError) -> Data {
-    try Data(contentsOfInput: folder.appendingPathComponent(name), limit: 64 << 20)
+    try Data(contentsOfInput: url(name), limit: 64 << 20)
   }
 
   private func decode<T: Decodable>(_ type: T.Type, from name: String) throws(UserError) -> T {
-    let data = try read(name)
-    do {
-      return try JSONDecoder().decode(type, from: data)
-    } catch let error as DecodingError {
-      throw UserError(.badData, "\(path(name)) is not what it should be: \(error.oneLine)")
-    } catch {
-      throw UserError(.badData, "\(path(name)) is not what it should be")
-    }
-  }
-}
-
-extension DecodingError {
-  /// Where in the document, and what is wrong there.
-  var oneLine: String {
-    func place(_ context: Context) -> String {
-      context.codingPath.isEmpty ? "" : " at " + context.codingPath.map(\.stringValue).joined(separator: ".")
-    }
-    switch self {
-    case .keyNotFound(let key, let context): return "no '\(key.stringValue)'\(place(context))"
-    case .typeMismatch(let type, let context): return "no \(type)\(place(context))"
-    case .valueNotFound(let type, let context): return "no \(type)\(place(context))"
-    case .dataCorrupted(let context):
-      return context.codingPath.isEmpty ? "no JSON" : "\(context.debugDescription)\(place(context))"
-    @unknown default: return "unreadable"
-    }
+    try T(jsonFile: url(name))
   }
 }

@@ -24,6 +24,10 @@ struct WordFinder: Sendable {
     wordsByFirst[first] = words
   }
 
+  var words: [(text: String, ids: [Int32])] {
+    wordsByFirst.values.joined().map { (String($0.scalars), $0.ids) }
+  }
+
   func contains(_ word: String) -> Bool {
     guard let first = word.unicodeScalars.first else { return false }
     return wordsByFirst[first, default: []].contains { $0.scalars.elementsEqual(word.unicodeScalars) }

@@ -44,9 +44,7 @@ struct LearnedWords {
 
   private mutating func add(_ embedding: EmbeddingFile) throws(UserError) {
     let first = Int32(tokenizer.vocabularySize)
-    do throws(UserError) {
-      tokenizer = try tokenizer.adding(embedding.word, vectors: embedding.vectors, shadowing: true)
-    } catch { throw UserError(.badData, error.problem, remedy: embedding.renaming) }
+    tokenizer = try tokenizer.adding(embedding)
     words.append(Word(word: embedding.word, ids: first..<Int32(tokenizer.vocabularySize), url: embedding.url))
   }
 
@@ -65,4 +63,33 @@ struct LearnedWords {
         cut: all.count + allNegative.count - fitting.count - fittingNegative.count)
     }
   }
+}
+
+extension CLIPTokenizer {
+  /// The same tokenizer with the word of a file, which may be one that the vocabulary spells as one piece.
+  ///
+  /// - Throws: `.badData` where the word is blank, or where it or the name of one of its rows exists already.
+  public func adding(_ embedding: EmbeddingFile) throws(UserError) -> CLIPTokenizer {
+    do throws(UserError) {
+      return try adding(embedding.word, vectors: embedding.vectors, shadowing: true)
+    } catch { throw UserError(.badData, error.problem, remedy: embedding.renaming) }
+  }
+}
+
+extension [EmbeddingFile] {
+  /// What `embedding:NAME` may call each word, in lower case: the word, with and without `<` and `>`, and its file's name.
+  public var wordsByName: [String: String] {
+    var words: [String: String] = [:]
+    for name in [\.word, \.bareWord, \.fileName] as [KeyPath<EmbeddingFile, String>] {
+      for file in self where words[file[keyPath: name].lowercased()] == nil {
+        words[file[keyPath: name].lowercased()] = file.word
+      }
+    }
+    return words
+  }
+}
+
+extension EmbeddingFile {
+  fileprivate var bareWord: String { word.filter { !"<>".contains($0) } }
+  fileprivate var fileName: String { url?.deletingPathExtension().lastPathComponent ?? "" }
 }

@@ -39,7 +39,6 @@ enum Console {
     encoder.keyEncodingStrategy = .convertToSnakeCase
     let document = Document(value: value, warnings: warnings.withLock { $0 })
     let text = String(decoding: try encoder.encode(document), as: UTF8.self)
-    hasResult.store(true, ordering: .relaxed)
     try result(text)
   }
 
@@ -67,6 +66,7 @@ enum Console {
   ///
   /// - Throws: `UserError(.inputOutput)` where it can't be written, `ExitCode` where its reader is gone.
   static func result(_ line: String) throws {
+    hasResult.store(true, ordering: .relaxed)
     let failure = put(line + "\n", STDOUT_FILENO)
     if failure == EPIPE { throw ExitCode(Interrupt.exitCode) }
     if failure != 0 {

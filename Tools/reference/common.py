@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from safetensors.torch import save_file
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "Tests" / "Fixtures"
@@ -27,6 +27,10 @@ def load_text_encoder(model: Path, dtype: torch.dtype = torch.float32) -> CLIPTe
     return CLIPTextModel.from_pretrained(model / "text_encoder", dtype=dtype, attn_implementation="eager").eval()
 
 
+def load_text_encoder_2(model: Path, dtype: torch.dtype = torch.float32) -> CLIPTextModelWithProjection:
+    return CLIPTextModelWithProjection.from_pretrained(model / "text_encoder_2", dtype=dtype, attn_implementation="eager").eval()
+
+
 def load_unet(model: Path, dtype: torch.dtype = torch.float32) -> UNet2DConditionModel:
     return UNet2DConditionModel.from_pretrained(model / "unet", torch_dtype=dtype).eval()
 
@@ -40,8 +44,12 @@ def load_schedule(model: Path) -> DDPMScheduler:
     return DDPMScheduler.from_pretrained(model / "scheduler")
 
 
-def load_tokenizer(model: Path) -> CLIPTokenizer:
-    return CLIPTokenizer.from_pretrained(model / "tokenizer")
+def load_tokenizer(model: Path, name: str = "tokenizer") -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(model / name)
+
+
+def has_two_text_encoders(model: Path) -> bool:
+    return (model / "text_encoder_2").is_dir()
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], script: str, **metadata) -> None:

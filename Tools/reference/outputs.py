@@ -5,16 +5,22 @@
 Pictures and latents are NCHW, as in PyTorch. B is 2.
 
     text.input_ids           [B,77] I64   two prompts
-    text.output              [B,77,d]     last hidden state after the final LayerNorm
+    text.output              [B,77,d]     what the UNet reads: the last hidden state after the final LayerNorm; of SDXL, the one before
+                                          the last, without
     text.output_gradient     [B,77,d]     dy, drawn at random
     text.embedding_gradient  [B,77,d]     d<output,dy>/d(token embedding), which is also that before the position is added
+    text_2.*                              of SDXL, the same for the second text encoder, and
+    text_2.pooled            [B,p]        the projected last hidden state, after the final LayerNorm, at the end of the text
+    text_2.pooled_gradient   [B,p]        dy of it, drawn at random; embedding_gradient is that of <output,dy> + <pooled,dy>
     unet.sample              [B,4,h,w]
     unet.timesteps           [B] I64
     unet.context             [B,77,d]
+    unet.pooled, unet.sizes  [B,p] [B,6]  of SDXL: pooled text, and the six numbers of size and crop
     unet.output              [B,4,h,w]
     unet.output_gradient     [B,4,h,w]    dy, drawn at random
     unet.context_gradient    [B,77,d]     d<output,dy>/d(context)
-    unet.sample_odd, unet.output_odd, unet.output_gradient_odd, unet.context_gradient_odd
+    unet.pooled_gradient     [B,p]        d<output,dy>/d(pooled)
+    unet.sample_odd, unet.output_odd, unet.output_gradient_odd, unet.context_gradient_odd, unet.pooled_gradient_odd
                              the same with latents that no level but the first halves evenly (same timesteps and context)
     vae.pixels               [1,3,H,W]    in -1..1
     vae.mean, vae.logvar     [1,4,h,w]    the moments; logvar is clamped to -30..20
@@ -29,13 +35,14 @@ from pathlib import Path
 
 import torch
 
-from common import MODELS, load_schedule, load_text_encoder, load_tokenizer, load_unet, load_vae, relative_error, save
+from common import (MODELS, has_two_text_encoders, load_schedule, load_text_encoder, load_text_encoder_2, load_tokenizer, load_unet, load_vae,
+                    relative_error, save)
 
 PROMPTS = ["a photo of a striped blue cat on a green background, outlined", "rocket"]
 
 
-def text_part(model: Path, dtype: torch.dtype, ids: torch.Tensor, dy: torch.Tensor) -> dict[str, torch.Tensor]:
-    encoder = load_text_encoder(model, dtype)
+def text_part(encoder: torch.nn.Module, ids: torch.Tensor, dy: torch.Tensor, penultimate: bool, d_pooled: torch.Tensor | None = None,
+              name: str = "text") -> dict[str, torch.Tensor]:
     embedded = []
 
     def keep(module, arguments, output):
@@ -43,17 +50,29 @@ def text_part(model: Path, dtype: torch.dtype, ids: torch.Tensor, dy: torch.Tens
         embedded.append(output)
         return output
     encoder.get_input_embeddings().register_forward_hook(keep)
-    output = encoder(ids).last_hidden_state
-    output.backward(dy.to(dtype))
-    return {"text.output": output, "text.embedding_gradient": embedded[0].grad}
+    result = encoder(ids, output_hidden_states=True)
+    output = result.hidden_states[-2] if penultimate else result.last_hidden_state
+    product = (output * dy).sum()
+    found = {f"{name}.output": output}
+    if d_pooled is not None:
+        found[f"{name}.pooled"] = result.text_embeds
+        product = product + (result.text_embeds * d_pooled).sum()
+    product.backward()
+    return found | {f"{name}.embedding_gradient": embedded[0].grad}
 
 
-def unet_part(model: Path, dtype: torch.dtype, sample, timesteps, context, dy, suffix: str = "") -> dict[str, torch.Tensor]:
+def unet_part(model: Path, dtype: torch.dtype, sample, timesteps, context, dy, pooled=None, sizes=None,
+              suffix: str = "") -> dict[str, torch.Tensor]:
     unet = load_unet(model, dtype)
     context = context.to(dtype, copy=True).requires_grad_()
-    output = unet(sample.to(dtype), timesteps, context).sample
+    added = None
+    if pooled is not None:
+        pooled = pooled.to(dtype, copy=True).requires_grad_()
+        added = {"text_embeds": pooled, "time_ids": sizes.to(dtype)}
+    output = unet(sample.to(dtype), timesteps, context, added_cond_kwargs=added).sample
     output.backward(dy.to(dtype))
-    return {f"unet.output{suffix}": output, f"unet.context_gradient{suffix}": context.grad}
+    found = {f"unet.output{suffix}": output, f"unet.context_gradient{suffix}": context.grad}
+    return found if pooled is None else found | {f"unet.pooled_gradient{suffix}": pooled.grad}
 
 
 def vae_part(model: Path, dtype: torch.dtype, pixels, latents) -> dict[str, torch.Tensor]:
@@ -74,19 +93,30 @@ def write(model: Path) -> None:
     odd = [2 * (side // 2) - 3 for side in (h, w + 2)]
     d = config.cross_attention_dim
     scale = 2 ** (len(load_vae(model).config.block_out_channels) - 1)
-    tokenizer = load_tokenizer(model)
-    ids = tokenizer(PROMPTS, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
 
-    inputs = {"text.input_ids": ids, "text.output_gradient": draw(2, 77, d), "unet.sample": draw(2, 4, h, w),
+    def tokens(name: str) -> torch.Tensor:
+        return load_tokenizer(model, name)(PROMPTS, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+    two = has_two_text_encoders(model)
+    width = load_text_encoder(model).config.hidden_size
+
+    inputs = {"text.input_ids": tokens("tokenizer"), "text.output_gradient": draw(2, 77, width), "unet.sample": draw(2, 4, h, w),
               "unet.timesteps": torch.tensor([17, 981]), "unet.context": draw(2, 77, d), "unet.output_gradient": draw(2, 4, h, w),
               "unet.sample_odd": draw(2, 4, *odd), "unet.output_gradient_odd": draw(2, 4, *odd),
               "vae.pixels": torch.rand((1, 3, h * scale, w * scale), generator=generator) * 2 - 1, "vae.latents": draw(1, 4, h, w)}
+    if two:
+        p = load_text_encoder_2(model).config.projection_dim
+        inputs |= {"text_2.input_ids": tokens("tokenizer_2"), "text_2.output_gradient": draw(2, 77, d - width),
+                   "text_2.pooled_gradient": draw(2, p) * 4, "unet.pooled": draw(2, p),
+                   "unet.sizes": torch.tensor([[1024.0, 1536, 0, 256, 1024, 1024], [333, 500, 12, 0, 832, 1216]])}
 
     def outputs(dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        found = text_part(model, dtype, ids, inputs["text.output_gradient"])
+        found = text_part(load_text_encoder(model, dtype), inputs["text.input_ids"], inputs["text.output_gradient"].to(dtype), two)
+        if two:
+            found |= text_part(load_text_encoder_2(model, dtype), inputs["text_2.input_ids"], inputs["text_2.output_gradient"].to(dtype), two,
+                               inputs["text_2.pooled_gradient"].to(dtype), "text_2")
         for suffix in ["", "_odd"]:
             found |= unet_part(model, dtype, inputs["unet.sample" + suffix], inputs["unet.timesteps"], inputs["unet.context"],
-                               inputs["unet.output_gradient" + suffix], suffix)
+                               inputs["unet.output_gradient" + suffix], inputs.get("unet.pooled"), inputs.get("unet.sizes"), suffix)
         return found | vae_part(model, dtype, inputs["vae.pixels"], inputs["vae.latents"])
 
     truth, single = outputs(torch.float64), outputs(torch.float32)

@@ -48,23 +48,25 @@ import TextualInversion
     let latents: Shape = [1, side, side, 4]
     _ = try vae.decode(tensor(latents))
 
-    let textEncoder = try TextEncoder(backend, model.textEncoder, weights: Zeros(), differentiable: true)
-    let unet = try UNet(backend, model.unet, weights: Zeros(), differentiable: true)
+    let textEncoders = TextEncoders(
+      backend, try TextEncoder(backend, model.textEncoder, weights: Zeros(), differentiable: true))
+    let unet = try UNet(backend, model.unet, weights: Zeros(), gradients: textEncoders.gradientNames)
     let word = Int32(model.textEncoder.vocabularySize)
     let rows = HostTensor(repeating: 0, [1, model.textEncoder.width])
     func prompts(_ count: Int) -> TokenBatch {
       TokenBatch(ids: Array(repeating: word, count: count * 77), batch: count, length: 77)
     }
     let trainer = try Trainer(
-      backend: backend, textEncoder: textEncoder, unet: unet, schedule: NoiseSchedule(model.scheduler),
+      backend: backend, textEncoders: textEncoders, unet: unet, schedule: NoiseSchedule(model.scheduler),
       optimizer: AdamW(), state: TrainingState(rows: rows, optimizer: AdamW(), precision: .float16))
     let batch = Batch(
       latents: HostTensor(repeating: 0, latents), noise: HostTensor(repeating: 0, latents), timesteps: [1],
       tokens: prompts(1))
     _ = try trainer.step([batch, batch], learningRate: 1)
 
-    let context = try textEncoder.predict(prompts(2), rows: backend.upload(rows, as: .float32))
-    let prediction = try unet.predict(tensor([2, side, side, 4]), timesteps: [1, 1], context: context)
+    let conditioning = try textEncoders.predict(
+      [prompts(2)], rows: [.textEncoder: backend.upload(rows, as: .float32)])
+    let prediction = try unet.predict(tensor([2, side, side, 4]), timesteps: [1, 1], conditioning: conditioning)
     _ = try backend.download(prediction)
     return backend.programs.asked
   }

@@ -29,11 +29,11 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
       weights: folder.weights("text_encoder"), differentiable: differentiable)
   }
 
-  func unet<B: Backend>(_ backend: B, differentiable: Bool = true) throws -> UNet<B> {
+  func unet<B: Backend>(_ backend: B, gradients: Set<GradientName> = [.context]) throws -> UNet<B> {
     let folder = try folder()
     return try UNet(
       backend, folder.configuration("unet", as: UNetConfiguration.self), weights: folder.weights("unet"),
-      differentiable: differentiable)
+      gradients: gradients)
   }
 
   func autoencoder<B: Backend>(_ backend: B) throws -> AutoencoderKL<B> {

@@ -25,9 +25,9 @@ import Testing
     func step() throws -> (kept: Int, gradient: HostTensor) {
       let before = backend.memory.currentBytes
       let (context, textSaved) = try encoder.forward(tokens, rows: nil)
-      let (_, saved) = try unet.forward(sample, timesteps: [10], context: context)
+      let (_, saved) = try unet.forward(sample, timesteps: [10], conditioning: Conditioning(context: context))
       let kept = backend.memory.currentBytes - before
-      let dContext = try unet.backward(dPrediction, consume saved)
+      let dContext = try unet.backward(dPrediction, consume saved).context
       return (kept, try backend.download(encoder.backward(dContext, consume textSaved)))
     }
 
@@ -48,13 +48,13 @@ import Testing
   }
 
   private func checkPrediction<B: Backend>(on backend: B) throws {
-    let unet = try ModelFixture.all[0].unet(backend, differentiable: false)
+    let unet = try ModelFixture.all[0].unet(backend, gradients: [])
     let sample = try backend.upload(HostTensor(repeating: 0.5, [1, 8, 8, 4]), as: backend.precision)
     let context = try backend.upload(
       HostTensor(repeating: 0.5, [1, 77, unet.configuration.contextWidth]), as: backend.precision)
     let before = backend.memory.currentBytes
     func predict() throws -> HostTensor {
-      try backend.download(unet.predict(sample, timesteps: [10], context: context))
+      try backend.download(unet.predict(sample, timesteps: [10], conditioning: Conditioning(context: context)))
     }
     let first = try predict()
     #expect(backend.memory.currentBytes == before)
@@ -74,7 +74,7 @@ import Testing
       for index in 0..<first { levels[index].attendsDown = false }
       let configuration = UNetConfiguration(levels: levels, contextWidth: 32, groups: 4)
       let before = backend.memory.currentBytes
-      let unet = try UNet(backend, configuration, weights: RandomWeights(), differentiable: differentiable)
+      let unet = try UNet(backend, configuration, weights: RandomWeights(), gradients: differentiable ? [.context] : [])
       return withExtendedLifetime(unet) { backend.memory.currentBytes - before }
     }
     var shares: [Double] = []

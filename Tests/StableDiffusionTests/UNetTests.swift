@@ -24,17 +24,18 @@ import Testing
     let file = try fixture.outputs()
     let unet = try fixture.unet(backend)
     let input = try Input(file, suffix, on: backend)
-    let (prediction, saved) = try unet.forward(input.sample, timesteps: input.timesteps, context: input.context)
+    let (prediction, saved) = try unet.forward(
+      input.sample, timesteps: input.timesteps, conditioning: input.conditioning)
     let dPrediction = try backend.upload(
       file.channelsLast("unet.output_gradient\(suffix)"), as: backend.precision)
-    let dContext = try unet.backward(dPrediction, saved)
+    let dContext = try unet.backward(dPrediction, saved).context
     let tolerance = backend.precision.networkTolerance
     let output = try backend.download(prediction)
     #expect(try relativeError(output, file.channelsLast("unet.output\(suffix)")) < tolerance)
     #expect(
       try relativeError(backend.download(dContext), file.tensor("unet.context_gradient\(suffix)")) < tolerance)
 
-    let predicted = try unet.predict(input.sample, timesteps: input.timesteps, context: input.context)
+    let predicted = try unet.predict(input.sample, timesteps: input.timesteps, conditioning: input.conditioning)
     #expect(try backend.download(predicted) == output, "predict and forward are the same numbers")
   }
 
@@ -47,9 +48,10 @@ import Testing
   private func checkForwardAlone<B: Backend>(on backend: B) throws {
     let fixture = ModelFixture.all[0]
     let file = try fixture.outputs()
-    let unet = try fixture.unet(backend, differentiable: false)
+    let unet = try fixture.unet(backend, gradients: [])
     let input = try Input(file, "", on: backend)
-    let (prediction, saved) = try unet.forward(input.sample, timesteps: input.timesteps, context: input.context)
+    let (prediction, saved) = try unet.forward(
+      input.sample, timesteps: input.timesteps, conditioning: input.conditioning)
     #expect(try relativeError(backend.download(prediction), file.channelsLast("unet.output")) < 1e-5)
     #expect(throws: OperationError.self) { try unet.backward(prediction, saved) }
   }
@@ -61,28 +63,28 @@ import Testing
 
   private func checkRefusals<B: Backend>(on backend: B) throws {
     let fixture = ModelFixture.all[0]
-    let unet = try fixture.unet(backend, differentiable: false)
+    let unet = try fixture.unet(backend, gradients: [])
     let input = try Input(fixture.outputs(), "", on: backend)
     #expect(throws: OperationError.self) {
-      try unet.predict(input.sample, timesteps: [1], context: input.context)
+      try unet.predict(input.sample, timesteps: [1], conditioning: input.conditioning)
     }
     #expect(throws: OperationError.self) {
-      try unet.predict(input.context, timesteps: input.timesteps, context: input.context)
+      try unet.predict(input.conditioning.context, timesteps: input.timesteps, conditioning: input.conditioning)
     }
     #expect(throws: OperationError.self) {
-      try unet.predict(input.sample, timesteps: input.timesteps, context: input.sample)
+      try unet.predict(input.sample, timesteps: input.timesteps, conditioning: Conditioning(context: input.sample))
     }
   }
 
   private struct Input<B: Backend> {
     let sample: Tensor<B.Storage>
     let timesteps: [Float]
-    let context: Tensor<B.Storage>
+    let conditioning: Conditioning<B.Storage>
 
     init(_ file: SafetensorsFile, _ suffix: String, on backend: B) throws {
       sample = try backend.upload(file.channelsLast("unet.sample\(suffix)"), as: backend.precision)
       timesteps = try file.integers("unet.timesteps").values.map(Float.init)
-      context = try backend.upload(file.tensor("unet.context"), as: backend.precision)
+      conditioning = Conditioning(context: try backend.upload(file.tensor("unet.context"), as: backend.precision))
     }
   }
 }

@@ -57,9 +57,12 @@ import Testing
     let rows = HostTensor(
       [2, model.shape.textEncoder.width],
       Philox(seed: 1, stream: 1).normals(2 * model.shape.textEncoder.width).map { $0 * 0.05 })
+    let textEncoders = try model.textEncoders(
+      on: backend, vocabularies: [.textEncoder: vocabulary], trained: [.textEncoder])
     let trainer = Trainer(
-      backend: backend, textEncoder: try model.textEncoder(on: backend, vocabulary: vocabulary, differentiable: true),
-      unet: try model.unet(on: backend, differentiable: true), schedule: try model.noiseSchedule(), optimizer: seen,
+      backend: backend, textEncoders: textEncoders,
+      unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: try model.noiseSchedule(),
+      optimizer: seen,
       state: TrainingState(rows: rows, optimizer: seen, precision: .float32))
     let shape: Shape = [1, 8, 8, model.shape.unet.inputChannels]
     func batch(_ samples: Range<Int>) -> Batch {

@@ -23,9 +23,12 @@ import Testing
     var state = TrainingState(rows: trace.initialRows, optimizer: trace.optimizer, precision: .float16)
     state.lossScale = try JSONDecoder().decode(
       LossScale.self, from: Data(#"{"value": \#(scale), "goodSteps": 0, "adapts": true}"#.utf8))
+    let textEncoders = try model.textEncoders(
+      on: backend, vocabularies: [.textEncoder: vocabulary], trained: [.textEncoder])
     let trainer = try Trainer(
-      backend: backend, textEncoder: model.textEncoder(on: backend, vocabulary: vocabulary, differentiable: true),
-      unet: model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: trace.optimizer, state: state)
+      backend: backend, textEncoders: textEncoders,
+      unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
+      optimizer: trace.optimizer, state: state)
     let result = try trainer.step([trace.batch(step: 0, microBatch: 0)], learningRate: trace.learningRate)
     return (result, trainer.state)
   }

@@ -56,17 +56,20 @@ struct AttentionLayer<B: Backend> {
     return try toValue.backward(dv, residual: dx)
   }
 
-  /// Adds the context's gradient to `dContext`.
-  ///
-  /// - Returns: `dx`, nil where the gradient ends in the context; the residual's gradient is `dy` itself.
-  func backward(
-    _ dy: Tensor<B.Storage>, _ saved: Saved, dContext: inout Tensor<B.Storage>?, reach: GradientReach
-  ) throws(OperationError) -> Tensor<B.Storage>? {
-    let gradients = try gradients(dy, saved, reach == .input ? .all : .keyValue)
-    let (dk, dv) = try gradients.keyValue()
-    dContext = try toKey.backward(dk, residual: dContext)
-    dContext = try toValue.backward(dv, residual: dContext)
-    return reach == .input ? try toQuery.backward(gradients.queryGradient()) : nil
+  /// From `dy` to the gradients of `x` and of the context, those of them that `routes` has; the residual's gradient is `dy`
+  /// itself.
+  func backward(_ saved: Saved, _ gradients: inout Gradients<B.Storage>, routes: GradientRoutes)
+    throws(OperationError)
+  {
+    var wanted: Attention.Gradients = routes.toInput ? .query : []
+    if routes.toNames.contains(.context) { wanted.insert(.keyValue) }
+    let found = try self.gradients(gradients.features, saved, wanted)
+    if wanted.contains(.keyValue) {
+      let (dk, dv) = try found.keyValue()
+      try gradients.add(to: .context) { sum throws(OperationError) in try toKey.backward(dk, residual: sum) }
+      try gradients.add(to: .context) { sum throws(OperationError) in try toValue.backward(dv, residual: sum) }
+    }
+    if routes.toInput { gradients.features = try toQuery.backward(found.queryGradient()) }
   }
 
   private func gradients(_ dy: Tensor<B.Storage>, _ saved: Saved, _ wanted: Attention.Gradients)

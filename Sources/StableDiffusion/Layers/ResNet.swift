@@ -7,9 +7,9 @@ import Tensors
 ///     y = conv2(silu(norm2(h))) + shortcut(x)
 ///
 /// `x` is `[batch, height, width, inputs]`, `time` is `[batch, timeWidth]`, `y` is `[batch, height, width, outputs]`.
-/// The shortcut is a 1x1 convolution where inputs and outputs differ. Backward goes to `x`; the timestep has no
-/// gradient.
+/// The shortcut is a 1x1 convolution where inputs and outputs differ.
 struct ResNet<B: Backend> {
+  private let routes: GradientRoutes
   private let norm1: GroupNormLayer<B>
   private let conv1: ConvolutionLayer<B>
   private let timeProjection: LinearLayer<B>?
@@ -22,22 +22,27 @@ struct ResNet<B: Backend> {
     let norm2: GroupNormLayer<B>.Saved
   }
 
-  init(_ scope: WeightScope<B>, _ inputs: Int, _ outputs: Int, timeWidth: Int? = nil, groups: Int, epsilon: Float)
-    throws
-  {
-    norm1 = try GroupNormLayer(scope["norm1"], inputs, groups: groups, epsilon: epsilon, activation: .silu)
-    conv1 = try ConvolutionLayer(scope["conv1"], inputs, outputs)
+  init(
+    _ scope: WeightScope<B>, _ inputs: Int, _ outputs: Int, timeWidth: Int? = nil, groups: Int, epsilon: Float,
+    routes: GradientRoutes = .none
+  ) throws {
+    self.routes = routes
+    let lower = scope.packed(for: routes.inputDirections)
+    let upper = scope.packed(for: routes.directions)
+    norm1 = try GroupNormLayer(lower["norm1"], inputs, groups: groups, epsilon: epsilon, activation: .silu)
+    conv1 = try ConvolutionLayer(lower["conv1"], inputs, outputs)
     timeProjection = try timeWidth.map {
       try LinearLayer(scope["time_emb_proj"].packed(for: .forward), $0, outputs)
     }
-    norm2 = try GroupNormLayer(scope["norm2"], outputs, groups: groups, epsilon: epsilon, activation: .silu)
-    conv2 = try ConvolutionLayer(scope["conv2"], outputs, outputs)
+    norm2 = try GroupNormLayer(upper["norm2"], outputs, groups: groups, epsilon: epsilon, activation: .silu)
+    conv2 = try ConvolutionLayer(upper["conv2"], outputs, outputs)
     shortcut =
-      inputs == outputs ? nil : try LinearLayer(scope["conv_shortcut"], inputs, outputs, isConvolution: true)
+      inputs == outputs ? nil : try LinearLayer(lower["conv_shortcut"], inputs, outputs, isConvolution: true)
   }
 
+  /// `saved` is nil where no gradient passes.
   func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>? = nil)
-    throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
+    throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved?)
   {
     var (h, norm1Saved) = try norm1.forward(x)
     var timeResidual: Residual<B.Storage>?
@@ -46,13 +51,14 @@ struct ResNet<B: Backend> {
     let norm2Saved: GroupNormLayer<B>.Saved
     (h, norm2Saved) = try norm2.forward(h)
     let residual = try shortcut?.forward(x) ?? x
-    return (try conv2.forward(h, residual: .tensor(residual)), Saved(norm1: norm1Saved, norm2: norm2Saved))
+    let y = try conv2.forward(h, residual: .tensor(residual))
+    return (y, routes.kept(Saved(norm1: norm1Saved, norm2: norm2Saved)))
   }
 
-  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved) throws(OperationError) -> Tensor<B.Storage> {
-    var dh = try conv2.backward(dy)
-    dh = try norm2.backward(dh, saved.norm2)
-    dh = try conv1.backward(dh)
-    return try norm1.backward(dh, saved.norm1, residual: shortcut?.backward(dy) ?? dy)
+  func backward(_ saved: Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
+    let dy = gradients.features
+    let dh = try norm2.backward(conv2.backward(dy), saved.norm2)
+    gradients.features = try norm1.backward(
+      conv1.backward(dh), saved.norm1, residual: shortcut?.backward(dy) ?? dy)
   }
 }

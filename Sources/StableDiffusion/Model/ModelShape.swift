@@ -1,6 +1,9 @@
 /// The sizes of known models: what is needed to build one with random weights, with no file.
 public struct ModelShape: Sendable, Hashable {
   public let name: String
+  /// The text encoders, one or two, in the order in which their channels stand in the context.
+  public let textEncoders: [CLIPTextConfiguration]
+  /// The first of them, which every model has.
   public let textEncoder: CLIPTextConfiguration
   public let unet: UNetConfiguration
   public let autoencoder: AutoencoderConfiguration
@@ -9,11 +12,13 @@ public struct ModelShape: Sendable, Hashable {
   public let resolution: Int
 
   public init(
-    name: String, textEncoder: CLIPTextConfiguration, unet: UNetConfiguration, autoencoder: AutoencoderConfiguration,
+    name: String, textEncoder: CLIPTextConfiguration, textEncoder2: CLIPTextConfiguration? = nil,
+    unet: UNetConfiguration, autoencoder: AutoencoderConfiguration,
     scheduler: SchedulerConfiguration = SchedulerConfiguration(), resolution: Int
   ) {
     self.name = name
     self.textEncoder = textEncoder
+    textEncoders = [textEncoder] + (textEncoder2.map { [$0] } ?? [])
     self.unet = unet
     self.autoencoder = autoencoder
     self.scheduler = scheduler

@@ -8,7 +8,7 @@ import Tensors
 ///
 ///     let model = try StableDiffusionModel(ModelFolder(url))
 ///     let moments = try model.autoencoder(on: backend).encode(pixels)  // the VAE's memory is free again
-///     let unet = try model.unet(on: backend, differentiable: true)
+///     let unet = try model.unet(on: backend, gradients: [.context])
 public struct StableDiffusionModel: Sendable {
   public let shape: ModelShape
   /// The folder, nil for a model of random weights.
@@ -70,18 +70,26 @@ public struct StableDiffusionModel: Sendable {
     return fitting
   }
 
-  /// - Parameter vocabulary: the number of tokens that the tokenizer knows; ids from it on name rows given with each
-  ///   call.
-  public func textEncoder<B: Backend>(on backend: B, vocabulary: Int? = nil, differentiable: Bool) throws
-    -> TextEncoder<B>
-  {
-    try TextEncoder(
-      backend, shape.textEncoder, weights: weights("text_encoder"), vocabulary: vocabulary,
-      differentiable: differentiable)
+  /// - Parameters:
+  ///   - vocabularies: the number of tokens that each encoder's tokenizer knows; ids from it on name rows given with each
+  ///     call.
+  ///   - trained: the encoders whose rows are trained, and which are to be differentiated.
+  public func textEncoders<B: Backend>(
+    on backend: B, vocabularies: [Component: Int] = [:], trained: Set<Component> = []
+  ) throws -> TextEncoders<B> {
+    func encoder(_ component: Component, _ configuration: CLIPTextConfiguration) throws -> TextEncoder<B> {
+      try TextEncoder(
+        backend, configuration, weights: weights(component.rawValue), vocabulary: vocabularies[component],
+        differentiable: trained.contains(component))
+    }
+    return TextEncoders(
+      backend, try encoder(.textEncoder, shape.textEncoder),
+      try shape.textEncoders.dropFirst().first.map { try encoder(.textEncoder2, $0) })
   }
 
-  public func unet<B: Backend>(on backend: B, differentiable: Bool) throws -> UNet<B> {
-    try UNet(backend, shape.unet, weights: weights("unet"), differentiable: differentiable)
+  /// - Parameter gradients: what `backward` is going to be asked for: the text encoders' `gradientNames`.
+  public func unet<B: Backend>(on backend: B, gradients: Set<GradientName> = []) throws -> UNet<B> {
+    try UNet(backend, shape.unet, weights: weights("unet"), gradients: gradients)
   }
 
   /// `backend` should be of `shape.autoencoder.precision(beside:)`.

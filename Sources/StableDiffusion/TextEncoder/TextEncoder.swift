@@ -16,6 +16,9 @@ public struct TextEncoder<B: Backend> {
   /// Names the rows: ids below `embedding.vocabulary` are the table's, those from there on the trained rows'.
   public let embedding: TokenEmbedding
 
+  /// Whether `backward` can be asked for.
+  public let isDifferentiable: Bool
+
   private let backend: B
   private let table: Tensor<B.Storage>
   private let positions: Tensor<B.Storage>
@@ -43,6 +46,7 @@ public struct TextEncoder<B: Backend> {
 
     self.backend = backend
     self.configuration = configuration
+    isDifferentiable = differentiable
     let width = configuration.width
     embedding = TokenEmbedding(
       vocabulary: min(vocabulary ?? configuration.vocabularySize, configuration.vocabularySize), width: width)

@@ -7,7 +7,7 @@ struct DownBlock<B: Backend> {
   private let backend: B
   private let stages: [UNetStage<B>]
   private let downsample: ConvolutionLayer<B>?
-  /// Whether a gradient goes through `downsample`: whether a cross-attention lies below it.
+  /// Whether a gradient goes through `downsample`.
   private let downsampleTakesGradient: Bool
 
   struct Saved: Sendable {
@@ -16,7 +16,7 @@ struct DownBlock<B: Backend> {
   }
 
   init(
-    _ scope: WeightScope<B>, _ configuration: UNetConfiguration, level index: Int, path: inout GradientPath,
+    _ scope: WeightScope<B>, _ configuration: UNetConfiguration, level index: Int, plan: inout GradientPlan,
     skips: inout SkipPlan
   ) throws {
     let level = configuration.levels[index]
@@ -24,21 +24,21 @@ struct DownBlock<B: Backend> {
     var inputs = index == 0 ? level.channels : configuration.levels[index - 1].channels
     var stages: [UNetStage<B>] = []
     for layer in 0..<level.layers {
-      let reach = path.next(attends: level.attendsDown)
       stages.append(
         try UNetStage(
-          scope, layer, configuration, level: level, inputs: inputs, attends: level.attendsDown, reach: reach))
-      skips.push(channels: level.channels, takesGradient: path.inputTakesGradient)
+          scope, layer, configuration, level: level, inputs: inputs, attends: level.attendsDown, plan: &plan))
+      skips.push(channels: level.channels, takesGradient: plan.resultTakesGradient)
       inputs = level.channels
     }
     self.stages = stages
-    downsampleTakesGradient = path.inputTakesGradient
     if index < configuration.levels.count - 1 {
+      let routes = plan.next()
+      downsampleTakesGradient = routes.toInput
       downsample = try ConvolutionLayer(
-        scope["downsamplers.0.conv"].packed(for: downsampleTakesGradient ? .both : .forward), level.channels,
-        level.channels, stride: 2)
-      skips.push(channels: level.channels, takesGradient: downsampleTakesGradient)
+        scope["downsamplers.0.conv"].packed(for: routes.directions), level.channels, level.channels, stride: 2)
+      skips.push(channels: level.channels, takesGradient: routes.toInput)
     } else {
+      downsampleTakesGradient = false
       downsample = nil
     }
   }
@@ -62,26 +62,18 @@ struct DownBlock<B: Backend> {
     return (h, saved)
   }
 
-  /// Adds the context's gradient to `dContext`; `dSkips` holds the gradients of the skips that take one.
-  ///
-  /// - Parameter dy: the gradient of the block's result beside what comes by its skip.
-  /// - Returns: `dx` beside what comes by the skip below, nil where nothing below needs one.
-  func backward(
-    _ dy: Tensor<B.Storage>, _ saved: consuming Saved, dSkips: inout SkipStack<B.Storage>,
-    dContext: inout Tensor<B.Storage>?
-  ) throws(OperationError) -> Tensor<B.Storage>? {
+  /// From the gradient of the block's result, beside what comes by its skip, to that of its input, beside what comes by the
+  /// skip below.
+  func backward(_ saved: consuming Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
     var saved = saved
-    var dh = dy
-    if let downsample {
-      guard downsampleTakesGradient else { return nil }
-      dh = try downsample.backward(backend.add(dh, dSkips.pop()), inputShape: saved.downsampleInput)
+    if let downsample, downsampleTakesGradient {
+      gradients.features = try backend.add(gradients.features, gradients.skips.pop())
+      gradients.features = try downsample.backward(gradients.features, inputShape: saved.downsampleInput)
     }
-    for stage in stages.reversed() {
-      dh = try backend.add(dh, dSkips.pop())
-      guard let dx = try stage.backward(dh, saved.stages.removeLast(), dContext: &dContext) else { return nil }
-      dh = dx
+    for stage in stages.reversed() where stage.takesGradient {
+      gradients.features = try backend.add(gradients.features, gradients.skips.pop())
+      try stage.backward(saved.stages.removeLast(), &gradients)
     }
-    return dh
   }
 
   func predict(

@@ -11,12 +11,12 @@ struct MiddleBlock<B: Backend> {
     fileprivate let second: UNetStage<B>.Saved
   }
 
-  init(_ scope: WeightScope<B>, _ configuration: UNetConfiguration, path: inout GradientPath) throws {
+  init(_ scope: WeightScope<B>, _ configuration: UNetConfiguration, plan: inout GradientPlan) throws {
     let level = configuration.levels[configuration.levels.count - 1]
     first = try UNetStage(
-      scope, 0, configuration, level: level, inputs: level.channels, attends: true, reach: path.next(attends: true))
+      scope, 0, configuration, level: level, inputs: level.channels, attends: true, plan: &plan)
     second = try UNetStage(
-      scope, 1, configuration, level: level, inputs: level.channels, attends: false, reach: path.next(attends: false))
+      scope, 1, configuration, level: level, inputs: level.channels, attends: false, plan: &plan)
   }
 
   func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
@@ -27,14 +27,9 @@ struct MiddleBlock<B: Backend> {
     return (y, Saved(first: firstSaved, second: secondSaved))
   }
 
-  /// Adds the context's gradient to `dContext`.
-  ///
-  /// - Returns: `dx`, nil where nothing below needs one.
-  func backward(_ dy: Tensor<B.Storage>, _ saved: Saved, dContext: inout Tensor<B.Storage>?)
-    throws(OperationError) -> Tensor<B.Storage>?
-  {
-    guard let dh = try second.backward(dy, saved.second, dContext: &dContext) else { return nil }
-    return try first.backward(dh, saved.first, dContext: &dContext)
+  func backward(_ saved: consuming Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
+    try second.backward(saved.second, &gradients)
+    try first.backward(saved.first, &gradients)
   }
 
   func predict(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)

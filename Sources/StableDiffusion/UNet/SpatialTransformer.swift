@@ -7,7 +7,7 @@ import Tensors
 ///     h = block(h, context), block after block
 ///     y = proj_out(h) + x
 struct SpatialTransformer<B: Backend> {
-  private let reach: GradientReach
+  private let below: GradientRoutes
   private let norm: GroupNormLayer<B>
   private let projectIn: LinearLayer<B>
   private let blocks: [TransformerBlock<B>]
@@ -21,21 +21,23 @@ struct SpatialTransformer<B: Backend> {
 
   init(
     _ scope: WeightScope<B>, _ configuration: UNetConfiguration, channels: Int, heads: Int, blocks count: Int,
-    reach: GradientReach
+    plan: inout GradientPlan
   ) throws {
     let isConvolution = !configuration.usesLinearProjection
-    let below = scope.packed(for: reach == .input ? .both : .forward)
-    let above = scope.packed(for: reach == .nothing ? .forward : .both)
-    self.reach = reach
-    norm = try GroupNormLayer(below["norm"], channels, groups: configuration.groups, epsilon: 1e-6)
-    projectIn = try LinearLayer(below["proj_in"], channels, channels, isConvolution: isConvolution)
-    blocks = try (0..<count).map { index in
-      try TransformerBlock(
-        scope["transformer_blocks.\(index)"], width: channels, heads: heads, contextWidth: configuration.contextWidth,
-        // Above the first block's cross-attention the gradient passes through.
-        reach: reach == .context && index > 0 ? .input : reach)
+    below = plan.next()
+    let lower = scope.packed(for: below.directions)
+    norm = try GroupNormLayer(lower["norm"], channels, groups: configuration.groups, epsilon: 1e-6)
+    projectIn = try LinearLayer(lower["proj_in"], channels, channels, isConvolution: isConvolution)
+    var blocks: [TransformerBlock<B>] = []
+    for index in 0..<count {
+      blocks.append(
+        try TransformerBlock(
+          scope["transformer_blocks.\(index)"], width: channels, heads: heads, contextWidth: configuration.contextWidth,
+          plan: &plan))
     }
-    projectOut = try LinearLayer(above["proj_out"], channels, channels, isConvolution: isConvolution)
+    self.blocks = blocks
+    projectOut = try LinearLayer(
+      scope.packed(for: plan.next().directions)["proj_out"], channels, channels, isConvolution: isConvolution)
   }
 
   func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>)
@@ -50,24 +52,18 @@ struct SpatialTransformer<B: Backend> {
       blocksSaved.append(saved)
     }
     let y = try projectOut.forward(h.reshaped(x.shape), residual: x)
-    return (y, Saved(norm: reach == .input ? normSaved : nil, blocks: blocksSaved))
+    return (y, Saved(norm: below.kept(normSaved), blocks: blocksSaved))
   }
 
-  /// Adds the context's gradient to `dContext`.
-  ///
-  /// - Returns: `dx`, nil where nothing below needs one.
-  func backward(_ dy: Tensor<B.Storage>, _ saved: consuming Saved, dContext: inout Tensor<B.Storage>?)
-    throws(OperationError) -> Tensor<B.Storage>?
-  {
+  func backward(_ saved: consuming Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
     var saved = saved
+    let dy = gradients.features
     let shape = dy.shape
-    var dh = try projectOut.backward(dy).reshaped([shape[0], shape[1] * shape[2], shape[3]])
-    for block in blocks.reversed() {
-      guard let dx = try block.backward(dh, saved.blocks.removeLast(), dContext: &dContext) else { return nil }
-      dh = dx
-    }
-    guard let normSaved = saved.norm else { return nil }
-    return try norm.backward(projectIn.backward(dh).reshaped(shape), normSaved, residual: dy)
+    gradients.features = try projectOut.backward(dy).reshaped([shape[0], shape[1] * shape[2], shape[3]])
+    for block in blocks.reversed() { try block.backward(saved.blocks.removeLast(), &gradients) }
+    guard let normSaved = saved.norm else { return }
+    gradients.features = try norm.backward(
+      projectIn.backward(gradients.features).reshaped(shape), normSaved, residual: dy)
   }
 
   func predict(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {

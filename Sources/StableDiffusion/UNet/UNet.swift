@@ -11,11 +11,12 @@ import Tensors
 ///     h = up(h, skips), level after level
 ///     prediction = conv_out(silu(norm(h)))
 ///
-/// Backward goes to the context alone: weights are frozen and latents are given, so below the first cross-attention
-/// nothing is differentiated, kept or packed for it (`GradientReach`).
+/// Backward goes to what is trained through it alone: weights are frozen and latents are given, so below the first
+/// cross-attention nothing is differentiated, kept or packed for it (`GradientPlan`).
 public struct UNet<B: Backend> {
   public let configuration: UNetConfiguration
 
+  private let gradientNames: Set<GradientName>
   private let timeEmbedding: TimeEmbedding<B>
   private let convIn: ConvolutionLayer<B>
   private let downBlocks: [DownBlock<B>]
@@ -35,41 +36,42 @@ public struct UNet<B: Backend> {
 
   /// - Parameters:
   ///   - weights: tensors named as in diffusers' `UNet2DConditionModel`.
-  ///   - differentiable: whether `forward` and `backward` are going to be asked for; without, there is `predict` alone
-  ///     and
-  ///     the weights are packed once.
+  ///   - gradients: what `backward` is going to be asked for, `TextEncoders.gradientNames` where words are trained; with
+  ///     none, there is no `backward`, and the weights are packed once.
   public init(
-    _ backend: B, _ configuration: UNetConfiguration, weights: some WeightSource, differentiable: Bool
+    _ backend: B, _ configuration: UNetConfiguration, weights: some WeightSource,
+    gradients: Set<GradientName> = []
   ) throws {
     try configuration.check()
     self.configuration = configuration
-    let scope = WeightScope(backend, weights, directions: differentiable ? .both : .forward)
+    gradientNames = gradients
     let levels = configuration.levels
-    var path = GradientPath(isDifferentiable: differentiable)
+    var plan = GradientPlan(for: gradients)
+    let scope = WeightScope(backend, weights, directions: .forward)
     var skips = SkipPlan()
 
     timeEmbedding = try TimeEmbedding(scope["time_embedding"], configuration)
-    convIn = try ConvolutionLayer(
-      scope["conv_in"].packed(for: .forward), configuration.inputChannels, levels[0].channels)
+    convIn = try ConvolutionLayer(scope["conv_in"], configuration.inputChannels, levels[0].channels)
     skips.push(channels: levels[0].channels, takesGradient: false)
     var downBlocks: [DownBlock<B>] = []
     for level in levels.indices {
       downBlocks.append(
-        try DownBlock(scope["down_blocks.\(level)"], configuration, level: level, path: &path, skips: &skips))
+        try DownBlock(scope["down_blocks.\(level)"], configuration, level: level, plan: &plan, skips: &skips))
     }
     self.downBlocks = downBlocks
-    middleBlock = try MiddleBlock(scope["mid_block"], configuration, path: &path)
+    middleBlock = try MiddleBlock(scope["mid_block"], configuration, plan: &plan)
     var upBlocks: [UpBlock<B>] = []
     for level in levels.indices.reversed() {
       upBlocks.append(
         try UpBlock(
-          scope["up_blocks.\(upBlocks.count)"], configuration, level: level, path: &path, skips: &skips))
+          scope["up_blocks.\(upBlocks.count)"], configuration, level: level, plan: &plan, skips: &skips))
     }
     self.upBlocks = upBlocks
+    let last = scope.packed(for: plan.next().directions)
     normOut = try GroupNormLayer(
-      scope["conv_norm_out"], levels[0].channels, groups: configuration.groups, epsilon: configuration.epsilon,
+      last["conv_norm_out"], levels[0].channels, groups: configuration.groups, epsilon: configuration.epsilon,
       activation: .silu)
-    convOut = try ConvolutionLayer(scope["conv_out"], levels[0].channels, configuration.outputChannels)
+    convOut = try ConvolutionLayer(last["conv_out"], levels[0].channels, configuration.outputChannels)
     try weights.finish()
   }
 
@@ -77,12 +79,13 @@ public struct UNet<B: Backend> {
   ///   - sample: noisy latents, `[batch, height, width, channels]`, in the backend's precision, of any height and
   ///     width.
   ///   - timesteps: one for each sample.
-  ///   - context: the text encoder's result, `[batch, tokens, contextWidth]`.
+  ///   - conditioning: the text encoders' result.
   /// - Returns: the prediction, of the sample's shape.
-  public func forward(_ sample: Tensor<B.Storage>, timesteps: [Float], context: Tensor<B.Storage>)
+  public func forward(_ sample: Tensor<B.Storage>, timesteps: [Float], conditioning: Conditioning<B.Storage>)
     throws(OperationError) -> (prediction: Tensor<B.Storage>, saved: Saved)
   {
-    try check(sample.shape, timesteps, context.shape)
+    try check(sample.shape, timesteps, conditioning)
+    let context = conditioning.context
     let time = try timeEmbedding.predict(timesteps)
     var saved = Saved()
     var skips = SkipStack<B.Storage>()
@@ -107,35 +110,29 @@ public struct UNet<B: Backend> {
     return (try convOut.forward(h), saved)
   }
 
-  /// The context's gradient, `[batch, tokens, contextWidth]`.
+  /// The conditioning's gradients, those that the model was built for.
   ///
   /// - Parameter dPrediction: of the prediction's shape.
   public func backward(_ dPrediction: Tensor<B.Storage>, _ saved: consuming Saved)
-    throws(OperationError) -> Tensor<B.Storage>
+    throws(OperationError) -> ConditioningGradient<B.Storage>
   {
-    var saved = saved
-    var dContext: Tensor<B.Storage>?
-    var dSkips = SkipStack<B.Storage>()
-    var dh = try normOut.backward(convOut.backward(dPrediction), saved.normOut.removeLast())
-    for block in upBlocks.reversed() {
-      dh = try block.backward(dh, saved.upBlocks.removeLast(), dSkips: &dSkips, dContext: &dContext)
-    }
-    var below = try middleBlock.backward(dh, saved.middleBlock.removeLast(), dContext: &dContext)
-    for block in downBlocks.reversed() {
-      guard let dy = below else { break }
-      below = try block.backward(dy, saved.downBlocks.removeLast(), dSkips: &dSkips, dContext: &dContext)
-    }
-    guard let dContext else {
+    guard !gradientNames.isEmpty else {
       throw OperationError(.unsupported, "UNet.backward", "the model was not built to be differentiated")
     }
-    return dContext
+    var saved = saved
+    var gradients = Gradients(try normOut.backward(convOut.backward(dPrediction), saved.normOut.removeLast()))
+    for block in upBlocks.reversed() { try block.backward(saved.upBlocks.removeLast(), &gradients) }
+    try middleBlock.backward(saved.middleBlock.removeLast(), &gradients)
+    for block in downBlocks.reversed() { try block.backward(saved.downBlocks.removeLast(), &gradients) }
+    return ConditioningGradient(context: try gradients.take(.context))
   }
 
   /// The prediction alone, with nothing kept for a backward pass.
-  public func predict(_ sample: Tensor<B.Storage>, timesteps: [Float], context: Tensor<B.Storage>)
+  public func predict(_ sample: Tensor<B.Storage>, timesteps: [Float], conditioning: Conditioning<B.Storage>)
     throws(OperationError) -> Tensor<B.Storage>
   {
-    try check(sample.shape, timesteps, context.shape)
+    try check(sample.shape, timesteps, conditioning)
+    let context = conditioning.context
     let time = try timeEmbedding.predict(timesteps)
     var skips = SkipStack<B.Storage>()
     var h = try convIn.forward(sample)
@@ -146,7 +143,10 @@ public struct UNet<B: Backend> {
     return try convOut.forward(normOut.forward(h).y)
   }
 
-  private func check(_ sample: Shape, _ timesteps: [Float], _ context: Shape) throws(OperationError) {
+  private func check(_ sample: Shape, _ timesteps: [Float], _ conditioning: Conditioning<B.Storage>)
+    throws(OperationError)
+  {
+    let context = conditioning.context.shape
     try require(
       sample.rank == 4 && sample.channels == configuration.inputChannels && sample[0] == timesteps.count,
       "UNet.forward",

@@ -4,7 +4,8 @@ import Tensors
 /// A residual block, and behind it, where the level attends to the context, a transformer: what every level is a row
 /// of.
 struct UNetStage<B: Backend> {
-  private let reach: GradientReach
+  /// Whether a gradient passes through any of it.
+  let takesGradient: Bool
   private let resnet: ResNet<B>
   private let transformer: SpatialTransformer<B>?
 
@@ -20,45 +21,36 @@ struct UNetStage<B: Backend> {
   ///   - level: channels to make, heads and transformer blocks.
   init(
     _ scope: WeightScope<B>, _ index: Int, _ configuration: UNetConfiguration, level: UNetConfiguration.Level,
-    inputs: Int, attends: Bool, reach: GradientReach
+    inputs: Int, attends: Bool, plan: inout GradientPlan
   ) throws {
-    self.reach = reach
     resnet = try ResNet(
-      scope["resnets.\(index)"].packed(for: reach == .input ? .both : .forward), inputs, level.channels,
-      timeWidth: configuration.timeWidth, groups: configuration.groups, epsilon: configuration.epsilon)
+      scope["resnets.\(index)"], inputs, level.channels, timeWidth: configuration.timeWidth,
+      groups: configuration.groups, epsilon: configuration.epsilon, routes: plan.next())
     transformer =
       attends
       ? try SpatialTransformer(
         scope["attentions.\(index)"], configuration, channels: level.channels, heads: level.heads,
-        blocks: level.transformerBlocks, reach: reach) : nil
+        blocks: level.transformerBlocks, plan: &plan) : nil
+    takesGradient = plan.resultTakesGradient
   }
 
   func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
-    if reach == .nothing {
+    guard takesGradient else {
       return (try predict(x, time: time, context: context), Saved(resnet: nil, transformer: nil))
     }
     let (h, resnetSaved) = try resnet.forward(x, time: time)
-    let kept = reach == .input ? resnetSaved : nil
-    guard let transformer else { return (h, Saved(resnet: kept, transformer: nil)) }
+    guard let transformer else { return (h, Saved(resnet: resnetSaved, transformer: nil)) }
     let (y, transformerSaved) = try transformer.forward(h, context: context)
-    return (y, Saved(resnet: kept, transformer: transformerSaved))
+    return (y, Saved(resnet: resnetSaved, transformer: transformerSaved))
   }
 
-  /// Adds the context's gradient to `dContext`.
-  ///
-  /// - Returns: `dx`, nil where nothing below needs one.
-  func backward(_ dy: Tensor<B.Storage>, _ saved: consuming Saved, dContext: inout Tensor<B.Storage>?)
-    throws(OperationError) -> Tensor<B.Storage>?
-  {
-    var dh = dy
+  func backward(_ saved: consuming Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
     if let transformer, let transformerSaved = saved.transformer {
-      guard let dx = try transformer.backward(dh, transformerSaved, dContext: &dContext) else { return nil }
-      dh = dx
+      try transformer.backward(transformerSaved, &gradients)
     }
-    guard let resnetSaved = saved.resnet else { return nil }
-    return try resnet.backward(dh, resnetSaved)
+    if let resnetSaved = saved.resnet { try resnet.backward(resnetSaved, &gradients) }
   }
 
   func predict(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)

@@ -23,7 +23,7 @@ struct UpBlock<B: Backend> {
 
   /// - Parameter index: the level, 0 the finest, which comes last on the way up.
   init(
-    _ scope: WeightScope<B>, _ configuration: UNetConfiguration, level index: Int, path: inout GradientPath,
+    _ scope: WeightScope<B>, _ configuration: UNetConfiguration, level index: Int, plan: inout GradientPlan,
     skips: inout SkipPlan
   ) throws {
     let level = configuration.levels[index]
@@ -39,12 +39,15 @@ struct UpBlock<B: Backend> {
       stages.append(
         try UNetStage(
           scope, layer, configuration, level: level, inputs: channels + skip.channels, attends: level.attendsUp,
-          reach: path.next(attends: level.attendsUp)))
+          plan: &plan))
       channels = level.channels
     }
     self.stages = stages
     self.inputs = inputs
-    upsample = index > 0 ? try ConvolutionLayer(scope["upsamplers.0.conv"], channels, channels) : nil
+    upsample =
+      index > 0
+      ? try ConvolutionLayer(
+        scope["upsamplers.0.conv"].packed(for: plan.next().directions), channels, channels) : nil
   }
 
   func forward(
@@ -65,23 +68,19 @@ struct UpBlock<B: Backend> {
     return (h, saved)
   }
 
-  /// Adds the context's gradient to `dContext`, and leaves those of the skips that take one in `dSkips`.
-  func backward(
-    _ dy: Tensor<B.Storage>, _ saved: consuming Saved, dSkips: inout SkipStack<B.Storage>,
-    dContext: inout Tensor<B.Storage>?
-  ) throws(OperationError) -> Tensor<B.Storage> {
+  /// To the gradient of the block's input, and to those of the skips that take one.
+  func backward(_ saved: consuming Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
     var saved = saved
-    var dh = dy
-    if let upsample { dh = try backend.backwardInput(saved.doubling, upsample.backward(dh)) }
-    for (stage, input) in zip(stages, inputs).reversed() {
-      guard let dx = try stage.backward(dh, saved.stages.removeLast(), dContext: &dContext) else {
-        throw OperationError(.unsupported, "UNet.backward", "the model was not built to be differentiated")
-      }
-      let dSkip: Tensor<B.Storage>
-      (dh, dSkip) = try backend.backwardInput(ConcatenateChannels(), dx, channels: input.channels)
-      if input.skipTakesGradient { dSkips.push(dSkip) }
+    if let upsample {
+      gradients.features = try backend.backwardInput(saved.doubling, upsample.backward(gradients.features))
     }
-    return dh
+    for (stage, input) in zip(stages, inputs).reversed() {
+      try stage.backward(saved.stages.removeLast(), &gradients)
+      let dSkip: Tensor<B.Storage>
+      (gradients.features, dSkip) = try backend.backwardInput(
+        ConcatenateChannels(), gradients.features, channels: input.channels)
+      if input.skipTakesGradient { gradients.skips.push(dSkip) }
+    }
   }
 
   func predict(

@@ -12,7 +12,7 @@ public final class Generator<B: Backend> {
   private let words: LearnedWords
   private let rows: Tensor<B.Storage>?
   private let shape: ModelShape
-  private let textEncoder: TextEncoder<B>
+  private let textEncoders: TextEncoders<B>
   private let unet: UNet<B>
   private let vae: AutoencoderKL<B>
   /// Side lengths must be multiples of this.
@@ -40,9 +40,9 @@ public final class Generator<B: Backend> {
     vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
     if let rows = words.rows { self.rows = try backend.upload(rows, as: .float32) } else { rows = nil }
     if shouldStop() { throw CancellationError() }
-    textEncoder = try modelFiles.textEncoder(on: backend, vocabulary: words.vocabulary, differentiable: false)
+    textEncoders = try modelFiles.textEncoders(on: backend, vocabularies: [.textEncoder: words.vocabulary])
     if shouldStop() { throw CancellationError() }
-    unet = try modelFiles.unet(on: backend, differentiable: false)
+    unet = try modelFiles.unet(on: backend)
     if shouldStop() { throw CancellationError() }
     vae = try modelFiles.autoencoder(on: vaeBackend)
     sizeMultiple = vae.configuration.sizeMultiple
@@ -91,14 +91,15 @@ public final class Generator<B: Backend> {
     if shouldStop() { throw CancellationError() }
     let isGuided = settings.isGuided
     let prompts = isGuided ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
-    let context = try textEncoder.predict(tokens(settings, warn: warn), rows: rows)
+    let rows = self.rows.map { [Component.textEncoder: $0] } ?? [:]
+    let conditioning = try textEncoders.predict([tokens(settings, warn: warn)], rows: rows)
     for index in sampler.timesteps.indices {
       if shouldStop() { throw CancellationError() }
       let input = sampler.scaledInput(latents, at: index)
       let sample = try backend.upload(
         HostTensor(Shape([prompts.count] + shape.dimensions), prompts.flatMap { _ in input }), as: backend.precision)
       let times = Array(repeating: sampler.timesteps[index], count: prompts.count)
-      let output = try backend.download(unet.predict(sample, timesteps: times, context: context)).values
+      let output = try backend.download(unet.predict(sample, timesteps: times, conditioning: conditioning)).values
       // Looked at by themselves: a sampler that clips would make numbers of them.
       guard output.allSatisfy(\.isFinite) else {
         throw notNumbers("the model's prediction at step \(index + 1)", backend.precision)

@@ -32,10 +32,12 @@ public final class ReplayRun<B: Backend> {
     self.placeholder = placeholder
     self.backend = backend
     start = TrainingState(rows: trace.initialRows, optimizer: trace.optimizer, precision: backend.precision)
+    let textEncoders = try model.textEncoders(
+      on: backend, vocabularies: [.textEncoder: tokenizer.vocabularySize], trained: [.textEncoder])
     trainer = try Trainer(
-      backend: backend,
-      textEncoder: model.textEncoder(on: backend, vocabulary: tokenizer.vocabularySize, differentiable: true),
-      unet: model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: trace.optimizer,
+      backend: backend, textEncoders: textEncoders,
+      unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
+      optimizer: trace.optimizer,
       state: start)
   }
 

@@ -165,9 +165,12 @@ public final class TrainingRun<B: Backend> {
     let batches = ConceptBatches(settings: settings, latents: latents, schedule: schedule, prompts: prompts)
 
     defer { context.peakBytes = backend.memory.peakBytes }
+    let textEncoders = try model.textEncoders(
+      on: backend, vocabularies: [.textEncoder: vocabulary], trained: [.textEncoder])
     let trainer = Trainer(
-      backend: backend, textEncoder: try model.textEncoder(on: backend, vocabulary: vocabulary, differentiable: true),
-      unet: try model.unet(on: backend, differentiable: true), schedule: schedule, optimizer: optimizer,
+      backend: backend, textEncoders: textEncoders,
+      unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
+      optimizer: optimizer,
       state: context.state, largestRowNorm: largestRowNorm)
     try context.emit(.started(device: backend.name))
     while context.state.step < settings.steps, !context.isStopRequested {

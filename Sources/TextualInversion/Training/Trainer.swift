@@ -7,7 +7,7 @@ import Tensors
 /// Generic over the backend; the numbers are those of diffusers' `textual_inversion.py`.
 public final class Trainer<B: Backend> {
   private let backend: B
-  private let textEncoder: TextEncoder<B>
+  private let textEncoders: TextEncoders<B>
   private let unet: UNet<B>
   private let schedule: NoiseSchedule
   private let optimizer: any Optimizer
@@ -20,11 +20,11 @@ public final class Trainer<B: Backend> {
   ///   - state: where training starts or goes on.
   ///   - largestRowNorm: a row longer than this has diverged, and the step that made it fails.
   public init(
-    backend: B, textEncoder: TextEncoder<B>, unet: UNet<B>, schedule: NoiseSchedule, optimizer: any Optimizer,
+    backend: B, textEncoders: TextEncoders<B>, unet: UNet<B>, schedule: NoiseSchedule, optimizer: any Optimizer,
     state: TrainingState, largestRowNorm: Float = .greatestFiniteMagnitude
   ) {
     self.backend = backend
-    self.textEncoder = textEncoder
+    self.textEncoders = textEncoders
     self.unet = unet
     self.schedule = schedule
     self.optimizer = optimizer
@@ -76,12 +76,15 @@ public final class Trainer<B: Backend> {
     var losses: [Tensor<B.Storage>] = []
     var sum: Tensor<B.Storage>?
     var examples: [Tensor<B.Storage>] = []
+    guard let embedding = textEncoders[.textEncoder]?.embedding else {
+      throw OperationError(.unsupported, "Trainer.step", "no text encoder's rows are trained")
+    }
     for batch in batches {
       let (loss, dEmbedded) = try forwardAndBackward(batch, rows: rows, scale: scale, share: 1 / Float(batches.count))
       func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<B.Storage>
       {
         try backend.backwardRows(
-          textEncoder.embedding, dEmbedded, tokens, count: rows.shape[0], scale: 1 / scale, addingTo: sum)
+          embedding, dEmbedded, tokens, count: rows.shape[0], scale: 1 / scale, addingTo: sum)
       }
       losses.append(loss)
       sum = try gradient(batch.tokens, addingTo: sum)
@@ -114,15 +117,19 @@ public final class Trainer<B: Backend> {
         try backend.forward(schedule.velocityWeights(timesteps: batch.timesteps), noise, latents, as: .float32)
       }
 
-    let (context, textSaved) = try textEncoder.forward(batch.tokens, rows: rows)
-    let (prediction, unetSaved) = try unet.forward(noisy, timesteps: batch.timesteps.map(Float.init), context: context)
+    let (conditioning, textSaved) = try textEncoders.forward([batch.tokens], rows: [.textEncoder: rows])
+    let (prediction, unetSaved) = try unet.forward(
+      noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
 
     let error = MeanSquaredError()
     let loss = try backend.forward(error, prediction: prediction, target: target)
     let dPrediction = try backend.backwardInput(error, prediction: prediction, target: target, scale: scale * share)
 
-    let dContext = try unet.backward(dPrediction, consume unetSaved)
-    return (loss, try textEncoder.backward(dContext, consume textSaved))
+    let dConditioning = try unet.backward(dPrediction, consume unetSaved)
+    guard let dEmbedded = try textEncoders.backward(dConditioning, consume textSaved)[.textEncoder] else {
+      throw OperationError(.unsupported, "Trainer.step", "the text encoder was not built to be differentiated")
+    }
+    return (loss, dEmbedded)
   }
 }
 

@@ -51,8 +51,8 @@ final class StepBench<B: Backend> {
     let model = StableDiffusionModel(random: shape)
     let times = self.times
     func timed(_ part: String) -> Timed<B> { Timed(backend, part: part, times: times) }
-    let textEncoder = try model.textEncoder(on: timed("text encoder"), differentiable: true)
-    let unet = try model.unet(on: timed("UNet"), differentiable: true)
+    let textEncoders = try model.textEncoders(on: timed("text encoder"), trained: [.textEncoder])
+    let unet = try model.unet(on: timed("UNet"), gradients: textEncoders.gradientNames)
     try backend.synchronize()
     loadSeconds = Date().timeIntervalSince(start)
 
@@ -73,7 +73,8 @@ final class StepBench<B: Backend> {
       [1, shape.textEncoder.width], Philox(seed: 0, stream: 3).normals(shape.textEncoder.width).map { $0 * 0.02 })
     let optimizer = AdamW()
     trainer = Trainer(
-      backend: timed("noise and loss"), textEncoder: textEncoder, unet: unet, schedule: schedule, optimizer: optimizer,
+      backend: timed("noise and loss"), textEncoders: textEncoders, unet: unet, schedule: schedule,
+      optimizer: optimizer,
       state: TrainingState(rows: rows, optimizer: optimizer, precision: backend.precision))
   }
 

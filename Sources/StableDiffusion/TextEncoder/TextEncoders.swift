@@ -1,0 +1,93 @@
+import ModelFiles
+import Operators
+import Tensors
+
+/// A model's text encoders: one, or two that read the same prompts and write their context side by side.
+public struct TextEncoders<B: Backend> {
+  /// By the part of the model that each is, in the order in which their channels stand in the context.
+  public let encoders: [(component: Component, encoder: TextEncoder<B>)]
+
+  private let backend: B
+
+  /// What backward needs. It gives its memory back piece by piece as backward consumes it.
+  public struct Saved: Sendable {
+    fileprivate var encoders: [TextEncoder<B>.Saved] = []
+  }
+
+  public init(_ backend: B, _ first: TextEncoder<B>, _ second: TextEncoder<B>? = nil) {
+    self.backend = backend
+    encoders = [(.textEncoder, first)] + (second.map { [(.textEncoder2, $0)] } ?? [])
+  }
+
+  /// The encoder that is this part of the model, nil where the model has none.
+  public subscript(component: Component) -> TextEncoder<B>? {
+    encoders.first { $0.component == component }?.encoder
+  }
+
+  /// What `backward` takes gradients of: nothing where no encoder was built for it.
+  public var gradientNames: Set<GradientName> {
+    encoders.contains { $0.encoder.isDifferentiable } ? [.context] : []
+  }
+
+  /// - Parameters:
+  ///   - tokens: the prompts as each encoder reads them, of one batch and length.
+  ///   - rows: each encoder's rows of the ids from its vocabulary's end on, `[n, width]` in float32, where an id names one.
+  /// - Returns: the conditioning, but for the sizes.
+  public func forward(_ tokens: [TokenBatch], rows: [Component: Tensor<B.Storage>])
+    throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
+  {
+    try check(tokens)
+    var saved = Saved()
+    var contexts: [Tensor<B.Storage>] = []
+    for (place, tokens) in zip(encoders, tokens) {
+      let (context, encoderSaved) = try place.encoder.forward(tokens, rows: rows[place.component])
+      contexts.append(context)
+      saved.encoders.append(encoderSaved)
+    }
+    return (Conditioning(context: try sideBySide(contexts)), saved)
+  }
+
+  /// The gradient of what each encoder's token embedding gave, `[batch, length, width]`, of those that were built for it;
+  /// `EmbeddingBackend.backwardRows` with an encoder's `embedding` makes its rows' gradient of it.
+  public func backward(_ gradient: ConditioningGradient<B.Storage>, _ saved: consuming Saved)
+    throws(OperationError) -> [Component: Tensor<B.Storage>]
+  {
+    var saved = saved
+    var dContext = gradient.context
+    var dEmbedded: [Component: Tensor<B.Storage>] = [:]
+    for (index, (component, encoder)) in encoders.enumerated().reversed() {
+      var dOwn = dContext
+      if index > 0 {
+        let before = dContext.shape.channels - encoder.configuration.width
+        (dContext, dOwn) = try backend.backwardInput(ConcatenateChannels(), dContext, channels: before)
+      }
+      let encoderSaved = saved.encoders.removeLast()
+      if encoder.isDifferentiable { dEmbedded[component] = try encoder.backward(dOwn, encoderSaved) }
+    }
+    return dEmbedded
+  }
+
+  /// The conditioning alone, but for the sizes, with nothing kept for a backward pass.
+  public func predict(_ tokens: [TokenBatch], rows: [Component: Tensor<B.Storage>])
+    throws(OperationError) -> Conditioning<B.Storage>
+  {
+    try check(tokens)
+    var contexts: [Tensor<B.Storage>] = []
+    for (place, tokens) in zip(encoders, tokens) {
+      contexts.append(try place.encoder.predict(tokens, rows: rows[place.component]))
+    }
+    return Conditioning(context: try sideBySide(contexts))
+  }
+
+  private func sideBySide(_ contexts: [Tensor<B.Storage>]) throws(OperationError) -> Tensor<B.Storage> {
+    var context = contexts[0]
+    for next in contexts.dropFirst() { context = try backend.forward(ConcatenateChannels(), context, next) }
+    return context
+  }
+
+  private func check(_ tokens: [TokenBatch]) throws(OperationError) {
+    try require(
+      tokens.count == encoders.count, "TextEncoders.forward",
+      "\(tokens.count) batches of tokens for \(encoders.count) text encoders")
+  }
+}

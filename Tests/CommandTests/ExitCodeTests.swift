@@ -45,6 +45,8 @@ import Testing
     ("help for no command", ["help", "generat"], 64, "'generate'"),
     ("an option's name elsewhere", train + ["--output_dir", "OUT"], 64, "'--output'"),
     ("an option's name elsewhere, joined", train + ["--max-train-steps=3"], 64, "'--steps'"),
+    ("a word that belongs to no option", ["train", "foo"], 64, "'foo'"),
+    ("another behind an option", train + ["--flip", "foo", "--output", "OUT"], 64, "'foo'"),
     ("everything missing", ["train", "--steps", "1"], 64, "--images"),
     ("a value that is none of a few", train + ["--output", "OUT/a", "--kind", "person"], 64, "'subject'"),
     (

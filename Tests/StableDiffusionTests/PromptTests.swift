@@ -1,4 +1,6 @@
 import Foundation
+import ModelFiles
+import Tensors
 import TestSupport
 import Testing
 
@@ -94,12 +96,55 @@ import Testing
         == [.text("a ", weight: 1), .text("<toy>", weight: 1.2)])
   }
 
+  /// A learned word may hold the signs.
+  @Test func wordsThatHoldSignsAreWords() {
+    let prompt = WeightedPrompt("a [V] and ([v]_1:1.2) [x]", words: ["[v]", "<toy>"])
+    #expect(
+      prompt.parts == [
+        .text("a [V] and ", weight: 1), .text("[v]_1", weight: 1.2), .text(" ", weight: 1), .text("x", weight: 1 / 1.1),
+      ])
+  }
+
   @Test func promptsWithoutMarksArePlain() {
     for text in ["", "a cat", "a cat, it's <toy>: red-blue {x} <y> |", "the Break of BREAKS and_BREAK"] {
       let prompt = WeightedPrompt(text)
       #expect(prompt.isPlain && prompt.warnings.isEmpty && prompt.parts == [.text(text, weight: 1)], "\(text)")
     }
     for text in ["(a)", "[a]", "a BREAK b", "(a:1.2) b"] { #expect(!WeightedPrompt(text).isPlain, "\(text)") }
+  }
+
+  /// The mean restored, against PyTorch; a context beside it, as of another encoder, stays.
+  @Test func weightedContextsAreThoseOfPyTorch() throws {
+    let file = try SafetensorsFile(Fixtures.url("prompts.safetensors"))
+    let (context, expected) = (try file.tensor("context"), try file.tensor("weighted"))
+    let prompt = try #require(file.metadata["prompt"])
+    let tokenizer = try CLIPTokenizer(folder: Fixtures.url("models/tiny-sd1/tokenizer"))
+    let chunks = tokenizer.chunks(WeightedPrompt(prompt))
+    #expect(try chunks.flatMap(\.ids) == file.integers("ids").values.map { Int32($0) })
+    let weights = chunks.map(\.weights)
+    #expect(try weights.flatMap { $0 } == file.tensor("weights").values)
+    let width = context.shape[2]
+    // The mean of this context is a thirtieth of its numbers, and so is its rounding's share.
+    #expect(try relativeError(context.weighted(weights, channels: 0..<width), expected) < 3e-6)
+
+    // The same beside channels of another encoder.
+    let wide = HostTensor(
+      [2, 77, 2 * width],
+      (0..<2 * 77).flatMap { place in
+        let own = context.values[place * width..<(place + 1) * width]
+        return own + own
+      })
+    let right = try wide.weighted(weights, channels: width..<2 * width).values
+    for place in 0..<2 * 77 {
+      let start = place * 2 * width
+      #expect(right[start..<start + width] == context.values[place * width..<(place + 1) * width])
+    }
+    // A chunk without weights stays, bit for bit.
+    let ones = [[Float](repeating: 1, count: 77), weights[1]]
+    #expect(
+      try context.weighted(ones, channels: 0..<width).values.prefix(77 * width) == context.values.prefix(77 * width))
+    let none = [[Float](repeating: 0, count: 77), weights[1]]
+    #expect(userError { _ = try context.weighted(none, channels: 0..<width) }?.kind == .badData)
   }
 
   /// What is odd is said, a line each.

@@ -16,7 +16,9 @@ import TextualInversion
     ("ddim30", .ddim), ("euler30", .euler), ("dpm2m30", .dpmSolverPP2M), ("ddim30-negative", .ddim),
   ]
 
-  private func picture<B: Backend>(_ file: String, _ sampler: SamplerKind, on backend: B) throws -> Picture {
+  private func picture<B: Backend>(
+    _ file: String, _ sampler: SamplerKind, on backend: B, prompts: (String, String)? = nil
+  ) throws -> Picture {
     let metadata = try SafetensorsFile(Fixtures.url("demo/pictures.safetensors")).metadata
     let latents = try SafetensorsFile(Fixtures.url("demo/latents.safetensors")).tensor("latents")
     let generator = try Generator(
@@ -24,6 +26,7 @@ import TextualInversion
     var settings = GenerationSettings(
       prompt: try #require(metadata["prompt"]), width: generator.nativeSide, height: generator.nativeSide)
     if file.hasSuffix("negative") { settings.negativePrompt = try #require(metadata["negative_prompt"]) }
+    if let prompts { (settings.prompt, settings.negativePrompt) = prompts }
     settings.sampler = sampler
     return try generator.picture(
       settings, latents: latents.reshaped(Shape(Array(latents.shape.dimensions.suffix(3)))).transposed([1, 2, 0]))
@@ -56,14 +59,55 @@ import TextualInversion
     let (file, sampler) = Self.pictures[index]
     let expected = try Picture(contentsOf: Fixtures.url("demo/\(file).png"))
     let actual = try backend.run { try picture(file, sampler, on: $0) }
-    #expect(actual.width == expected.width && actual.height == expected.height)
+    #expect(decibels(actual, expected) >= 45, "\(file): \(decibels(actual, expected)) dB")
+  }
+
+  /// The peak signal-to-noise ratio.
+  private func decibels(_ actual: Picture, _ expected: Picture) -> Double {
+    guard actual.width == expected.width, actual.height == expected.height else { return -.infinity }
     let squares = zip(actual.pixels, expected.pixels).reduce(0.0) { sum, pair in
       let difference = Double(pair.0) - Double(pair.1)
       return sum + difference * difference
     }
     let noise = squares / Double(expected.pixels.count)
-    let decibels = noise > 0 ? 10 * log10(255 * 255 / noise) : .infinity
-    #expect(decibels >= 45, "\(file): \(decibels) dB")
+    return noise > 0 ? 10 * log10(255 * 255 / noise) : .infinity
+  }
+
+  /// Weights and chunks, against diffusers with contexts that PyTorch weighted (Tools/reference/prompts.py).
+  @Test(arguments: TestBackends.float32) func drawsWeightedPromptsAsTheyMean(backend: TestBackend) throws {
+    let metadata = try SafetensorsFile(Fixtures.url("prompts.safetensors")).metadata
+    let expected = try Picture(contentsOf: Fixtures.url("demo/ddim30-weighted.png"))
+    let prompts = (try #require(metadata["picture"]), try #require(metadata["negative"]))
+    let actual = try backend.run { try picture("ddim30-weighted", .ddim, on: $0, prompts: prompts) }
+    #expect(decibels(actual, expected) >= 45, "\(decibels(actual, expected)) dB")
+  }
+
+  /// A prompt without marks has the numbers it has as it stands.
+  @Test func promptsWithoutMarksAreDrawnAsTheyStand() throws {
+    var (generator, settings) = try demo([Self.word("<a>", vectors: 2)], prompt: "a photo of <a>, it's red: a cat")
+    settings.negativePrompt = "blue"
+    let picture = try generator.picture(settings)
+    settings.plainPrompts = true
+    #expect(try generator.picture(settings) == picture)
+    settings.prompt = "a photo of <a>, it's (red): a cat"
+    let asItStands = try generator.picture(settings)
+    settings.plainPrompts = false
+    #expect(try generator.picture(settings) != asItStands)
+  }
+
+  @Test func longPromptsAndNamedWordsAreWhole() throws {
+    var (generator, settings) = try demo(
+      [Self.word("<a>", vectors: 3), Self.word("<b>", vectors: 1)],
+      prompt: String(repeating: "photo ", count: 73) + "<a> embedding:B, (<a>:1.2")
+    // A word of three vectors does not stand across a border: it begins the second chunk, whose first place is the 76th.
+    #expect(generator.uses(settings).map(\.prompt) == [[76, 77, 78, 81, 82, 83], [79]])
+    #expect(generator.uses(settings).map(\.cut) == [0, 0])
+    var warnings: [String] = []
+    settings.negativePrompt = "a)"
+    _ = try generator.picture(settings, warn: { warnings.append($0) })
+    #expect(warnings.count == 2, "\(warnings)")
+    #expect(
+      warnings.first?.hasPrefix("negative prompt: a ')'") == true && warnings.last?.hasPrefix("prompt: 1 '('") == true)
   }
 
   private func demo(_ embeddings: [EmbeddingFile], prompt: String) throws -> (
@@ -104,9 +148,10 @@ import TextualInversion
 
   /// 75 tokens fit: of a word of three vectors that begins at the 74th, two.
   @Test func aWordThatIsCutIsSaid() throws {
-    let (generator, settings) = try demo(
+    var (generator, settings) = try demo(
       [Self.word("<a>", vectors: 3), Self.word("<b>", vectors: 1)],
       prompt: String(repeating: "photo ", count: 73) + "<a> <b>")
+    settings.plainPrompts = true
     let uses = generator.uses(settings)
     #expect(
       uses.map(\.prompt) == [[74, 75], []] && uses.map(\.cut) == [1, 1] && uses.map(\.isUsed) == [true, false])
@@ -130,6 +175,7 @@ import TextualInversion
   @Test func bothPromptsThatAreCutAreNamed() throws {
     var (generator, settings) = try demo([], prompt: String(repeating: "photo ", count: 75) + "cat")
     settings.negativePrompt = String(repeating: "photo ", count: 75) + "dog"
+    settings.plainPrompts = true
     var warnings: [String] = []
     _ = try generator.picture(settings, warn: { warnings.append($0) })
     #expect(warnings.contains { $0.hasPrefix("the prompt") && $0.contains("'cat'") }, "\(warnings)")

@@ -1,4 +1,4 @@
-"""Writes Tests/Fixtures/prompts.json and prompts.safetensors: what prompts with weights and breaks mean.
+"""Writes Tests/Fixtures/prompts.json, prompts.safetensors and demo/ddim30-weighted.png: what prompts with weights and breaks mean.
 
     python Tools/reference/prompts.py
 
@@ -20,6 +20,10 @@ The rules are AUTOMATIC1111's web UI's, as its documentation and behaviour state
 `chunks` holds texts and their chunks with CLIP's vocabulary, to which the words `added` are known, of so many rows: the tokens before
 the end, and runs of weights. `prompts.safetensors` has for a prompt with chunks and weights on tiny-sd1 the token numbers, the
 weights, the context without them and the context with them, by PyTorch in double precision.
+
+`demo/ddim30-weighted.png` is what diffusers draws with the demo model from such contexts, `picture` and `negative` in the metadata
+being the prompts, and from the latents of generate.py: DDIM, 30 steps, guidance 7.5. A prompt of fewer chunks is followed by
+empty ones.
 """
 
 import json
@@ -29,7 +33,9 @@ import tempfile
 from pathlib import Path
 
 import torch
-from common import FIXTURES, MODELS, load_text_encoder, load_tokenizer, save
+from common import FIXTURES, MODELS, demo_model, load_text_encoder, load_tokenizer, save
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+from safetensors.torch import load_file
 from tokenizer import clip
 
 PLACES = 75
@@ -182,17 +188,41 @@ def main() -> None:
     document = {"made_by": "Tools/reference/prompts.py", "cases": cases, "added": words, "chunks": chunked}
     (FIXTURES / "prompts.json").write_text(json.dumps(document, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
 
-    model = MODELS / "tiny-sd1"
-    tokenizer, encoder = load_tokenizer(model), load_text_encoder(model, torch.float64)
     prompt = "a ((striped)) cat and [a (red:1.7) rocket] on a table BREAK (night:0.4), a tree"
-    parts = chunks(parse(prompt), tokenizer, {})
-    room = tokenizer.model_max_length - 2
-    ids = torch.tensor([[tokenizer.bos_token_id, *i, tokenizer.eos_token_id] + [tokenizer.pad_token_id] * (room - len(i)) for i, _ in parts])
-    weights = torch.tensor([[1.0, *w, 1.0] + [1.0] * (room - len(w)) for _, w in parts], dtype=torch.float64)
+    model = MODELS / "tiny-sd1"
+    ids, weights = places(chunks(parse(prompt), load_tokenizer(model), {}), load_tokenizer(model))
     with torch.no_grad():
-        context = encoder(ids)[0]
+        context = load_text_encoder(model, torch.float64)(ids)[0]
     save(FIXTURES / "prompts.safetensors", {"ids": ids, "weights": weights, "context": context, "weighted": weighted(context, weights)}, "prompts.py",
-         prompt=prompt)
+         prompt=prompt, picture=PICTURE, negative=NEGATIVE)
+    draw()
+
+
+PICTURE = "a (striped:1.4) [purple] and yellow cat BREAK on a (((orange))) background"
+NEGATIVE = "(red:1.2), outlined"
+
+
+def places(parts: list[tuple[list[int], list[float]]], tokenizer) -> tuple[torch.Tensor, torch.Tensor]:
+    """Chunks as the text encoder takes them, `[chunks, places]`: the tokens with start, end and padding, and the weights."""
+    ids = [[tokenizer.bos_token_id, *i, tokenizer.eos_token_id] + [tokenizer.pad_token_id] * (PLACES - len(i)) for i, _ in parts]
+    weights = [[1.0, *w] + [1.0] * (PLACES + 1 - len(w)) for _, w in parts]
+    return torch.tensor(ids), torch.tensor(weights, dtype=torch.float64)
+
+
+def draw() -> None:
+    pipe = StableDiffusionPipeline.from_pretrained(demo_model(), torch_dtype=torch.float32)
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    pipe.set_progress_bar_config(disable=True)
+    parts = [chunks(parse(prompt), pipe.tokenizer, {}) for prompt in (PICTURE, NEGATIVE)]
+    most = max(map(len, parts))
+    with torch.no_grad():
+        contexts = []
+        for each in parts:
+            ids, weights = places(each + [([], [])] * (most - len(each)), pipe.tokenizer)
+            contexts.append(weighted(pipe.text_encoder(ids)[0], weights.float()).flatten(0, 1)[None])
+    latents = load_file(FIXTURES / "demo/latents.safetensors")["latents"]
+    picture = pipe(prompt_embeds=contexts[0], negative_prompt_embeds=contexts[1], num_inference_steps=30, guidance_scale=7.5, latents=latents).images[0]
+    picture.save(FIXTURES / "demo/ddim30-weighted.png")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ extension CLIPTokenizer {
     return (PromptChunk(ids: encoded.ids, weights: encoded.ids.map { _ in 1 }, count: count), encoded.truncated)
   }
 
+  /// A chunk that says nothing.
+  public var emptyChunk: PromptChunk { plainChunk("").chunk }
+
   /// A prompt in as many chunks as it needs, one at least.
   ///
   /// As in AUTOMATIC1111's web UI each part of one weight is cut into tokens by itself, a full chunk ends behind its last

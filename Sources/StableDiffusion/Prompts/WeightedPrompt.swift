@@ -15,15 +15,33 @@ public struct WeightedPrompt: Sendable, Hashable {
   public internal(set) var warnings: [String] = []
 
   private static let bracketWeight = 1.1
+  private static let signs = "\\()[]:"
 
-  public init(_ text: String) {
+  /// Whether a word stands at a place, in letters of either case.
+  private static func holds(_ scalars: [Unicode.Scalar], _ word: [Unicode.Scalar], at start: Int) -> Bool {
+    let end = start + word.count
+    guard end <= scalars.count else { return false }
+    return zip(scalars[start..<end], word).allSatisfy {
+      $0.properties.lowercaseMapping == $1.properties.lowercaseMapping
+    }
+  }
+
+  /// - Parameter words: learned words, whose own brackets are no marks.
+  public init(_ text: String, words: some Sequence<String> = []) {
     let scalars = Array(text.unicodeScalars)
+    let words = words.filter { $0.contains { Self.signs.contains($0) } }.map { Array($0.unicodeScalars) }
+    func word(at start: Int) -> [Unicode.Scalar]? { words.first { Self.holds(scalars, $0, at: start) } }
     var position = 0
     // Where in `parts` each open bracket began.
     var round: [Int] = []
     var square: [Int] = []
     while position < scalars.count {
       let start = position
+      if let word = word(at: start) {
+        position += word.count
+        append(String(scalars[start..<position]))
+        continue
+      }
       position += 1
       switch scalars[start] {
       case "\\":
@@ -65,7 +83,11 @@ public struct WeightedPrompt: Sendable, Hashable {
           append(String(scalars[start]))
         }
       default:
-        while position < scalars.count, !"\\()[]:".unicodeScalars.contains(scalars[position]) { position += 1 }
+        while position < scalars.count, !Self.signs.unicodeScalars.contains(scalars[position]),
+          word(at: position) == nil
+        {
+          position += 1
+        }
         appendBroken(scalars[start..<position])
       }
     }

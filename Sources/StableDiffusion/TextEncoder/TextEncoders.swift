@@ -7,7 +7,7 @@ public struct TextEncoders<B: Backend> {
   /// By the part of the model that each is, in the order in which their channels stand in the context.
   public let encoders: [(component: Component, encoder: TextEncoder<B>)]
 
-  private let backend: B
+  let backend: B
 
   /// What backward needs. It gives its memory back piece by piece as backward consumes it.
   public struct Saved: Sendable {

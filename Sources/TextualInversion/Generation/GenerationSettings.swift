@@ -5,6 +5,8 @@ import Tensors
 public struct GenerationSettings: Sendable, Hashable {
   public var prompt: String
   public var negativePrompt = ""
+  /// Whether prompts are taken as they stand, one chunk each: without weights, breaks and `embedding:NAME`.
+  public var plainPrompts = false
   public var sampler = SamplerKind.ddim
   public var steps = 30
   /// Classifier-free guidance (Ho and Salimans, 2022); 1 and less is none, as in diffusers.

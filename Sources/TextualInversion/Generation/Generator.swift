@@ -69,7 +69,7 @@ public final class Generator<B: Backend> {
   ///
   /// - Parameters:
   ///   - latents: `[height, width, channels]` of unit variance to start from; drawn from the seed where none are given.
-  ///   - warn: told, a line each, where a prompt is cut or not used, and where no prompt holds a learned word.
+  ///   - warn: told, a line each, where a prompt is cut, not used or odd, and where no prompt holds a learned word.
   ///   - progress: told each step once it is done.
   ///   - shouldStop: asked between steps; ends the work with `CancellationError`.
   /// - Throws: `UserError(.usage)` for settings that this model or this device can't draw; `.badData` for latents of
@@ -90,15 +90,17 @@ public final class Generator<B: Backend> {
 
     if shouldStop() { throw CancellationError() }
     let isGuided = settings.isGuided
-    let prompts = isGuided ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
+    let samples = isGuided ? 2 : 1
     let rows = self.rows.map { [Component.textEncoder: $0] } ?? [:]
-    let conditioning = try textEncoders.predict([tokens(settings, warn: warn)], rows: rows)
+    let text = words.prompts(settings)
+    for warning in text.warnings + uses(settings).compactMap(\.warning) { warn(warning) }
+    let conditioning = try textEncoders.predict(chunks: text.chunks, rows: rows, warn: warn)
     for index in sampler.timesteps.indices {
       if shouldStop() { throw CancellationError() }
       let input = sampler.scaledInput(latents, at: index)
       let sample = try backend.upload(
-        HostTensor(Shape([prompts.count] + shape.dimensions), prompts.flatMap { _ in input }), as: backend.precision)
-      let times = Array(repeating: sampler.timesteps[index], count: prompts.count)
+        HostTensor(Shape([samples] + shape.dimensions), (0..<samples).flatMap { _ in input }), as: backend.precision)
+      let times = Array(repeating: sampler.timesteps[index], count: samples)
       let output = try backend.download(unet.predict(sample, timesteps: times, conditioning: conditioning)).values
       // Looked at by themselves: a sampler that clips would make numbers of them.
       guard output.allSatisfy(\.isFinite) else {
@@ -128,25 +130,6 @@ public final class Generator<B: Backend> {
 
   /// The device that draws.
   public var deviceName: String { backend.name }
-
-  private func tokens(_ settings: GenerationSettings, warn: (String) -> Void) -> TokenBatch {
-    var prompts = [("prompt", settings.prompt)]
-    if settings.isGuided {
-      prompts.insert(("negative prompt", settings.negativePrompt), at: 0)
-    } else if !settings.negativePrompt.isEmpty {
-      warn("the negative prompt is not used: a guidance of \(settings.guidance) is none, it begins above 1")
-    }
-    var ids: [Int32] = []
-    for (name, prompt) in prompts {
-      let encoded = words.tokenizer.encode(prompt)
-      if let cut = encoded.truncated {
-        warn("the \(name) is longer than \(words.tokenizer.promptLength - 2) tokens; this is left out: '\(cut)'")
-      }
-      ids += encoded.ids
-    }
-    for case let warning? in uses(settings).map(\.warning) { warn(warning) }
-    return TokenBatch(ids: ids, batch: prompts.count, length: words.tokenizer.promptLength)
-  }
 
   private func decoded(_ latents: HostTensor) throws -> Picture {
     let scale = vae.configuration.scalingFactor

@@ -19,12 +19,15 @@ struct LearnedWords {
   let vocabulary: Int
   /// `[all words' vectors, width]`; nil where there is no word.
   private(set) var rows: HostTensor?
+  /// What `embedding:NAME` may call each word.
+  private let wordsByName: [String: String]
 
   /// - Throws: `badData`, with the file, for a word that does not fit the model or that another has taken.
   init(_ embeddings: [EmbeddingFile], of model: StableDiffusionModel) throws(UserError) {
     let width = model.shape.textEncoder.width
     tokenizer = try model.tokenizer()
     vocabulary = tokenizer.vocabularySize
+    wordsByName = embeddings.wordsByName
     let longest = embeddings.isEmpty ? 0 : try model.tokenTable().rowNorms.max() ?? 0
     for embedding in embeddings {
       do throws(UserError) {
@@ -48,19 +51,23 @@ struct LearnedWords {
     words.append(Word(word: embedding.word, ids: first..<Int32(tokenizer.vocabularySize), url: embedding.url))
   }
 
+  /// What the settings' prompts say, with the words in them.
+  func prompts(_ settings: GenerationSettings) -> PicturePrompts {
+    PicturePrompts(settings, tokenizers: [tokenizer], words: wordsByName)
+  }
+
   /// Where each word stands in the settings' prompts.
   func uses(_ settings: GenerationSettings) -> [WordUse] {
-    let (prompt, negative) = (tokenizer.tokens(settings.prompt), tokenizer.tokens(settings.negativePrompt))
+    let prompts = prompts(settings).chunks[0]
+    // What plain prompts have no place for is cut.
+    let texts = settings.isGuided ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
+    let whole = settings.plainPrompts ? texts.flatMap { tokenizer.tokens($0) } : []
     return words.map { word in
-      // The start has place 0; what lies behind the end's is cut.
-      func places(_ tokens: [Int32]) -> [Int] { tokens.indices.filter { word.ids.contains(tokens[$0]) }.map { $0 + 1 } }
-      let (all, allNegative) = (places(prompt), settings.isGuided ? places(negative) : [])
-      let end = tokenizer.promptLength - 1
-      let (fitting, fittingNegative) = (all.filter { $0 < end }, allNegative.filter { $0 < end })
+      let places = prompts.map { PicturePrompts.places(of: word.ids, in: $0) }
+      let all = whole.filter { word.ids.contains($0) }.count
       return WordUse(
-        word: word.word, vectors: word.ids.count, file: word.url?.path, prompt: fitting,
-        negativePrompt: fittingNegative,
-        cut: all.count + allNegative.count - fitting.count - fittingNegative.count)
+        word: word.word, vectors: word.ids.count, file: word.url?.path, prompt: places.last ?? [],
+        negativePrompt: settings.isGuided ? places[0] : [], cut: max(0, all - places.joined().count))
     }
   }
 }

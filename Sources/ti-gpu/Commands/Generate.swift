@@ -30,6 +30,12 @@ struct Generate: ParsableCommand {
     help: ArgumentHelp(
       "A learned word's file, or FILE=WORD to call the word otherwise; may be given several times.", valueName: "file"))
   var embedding: [EmbeddingArgument] = []
+  @Flag(
+    help: """
+      Take prompts as they stand. Else (word:1.2), (word) and [word] weigh, BREAK and more than 75 tokens make chunks, \
+      embedding:NAME is a learned word, and \\( is a bracket, as in the web UIs.
+      """)
+  var plainPrompts = false
   @Option(help: "How noise is taken away.")
   var sampler = SamplerKind.ddim
   @Option(help: "Steps from noise to picture.")
@@ -135,6 +141,7 @@ struct Generate: ParsableCommand {
         prompt: command.prompt, width: command.width ?? generator.nativeSide,
         height: command.height ?? generator.nativeSide)
       settings.negativePrompt = command.negativePrompt
+      settings.plainPrompts = command.plainPrompts
       settings.sampler = command.sampler
       settings.steps = command.steps
       settings.guidance = command.guidance

@@ -35,7 +35,7 @@ struct Failure: Encodable {
       self.init(
         kind: "failure", exitCode: error.rawValue, message: "what is wrong stands on standard error", isSaid: true)
     default:
-      let unknown = arguments.unknownCommand ?? arguments.unknownOption
+      let unknown = arguments.unknownCommand ?? arguments.unknownOption ?? arguments.strayWord
       let code = unknown == nil ? TIGPU.exitCode(for: error).rawValue : UserError.Kind.usage.rawValue
       self.init(
         kind: code == UserError.Kind.usage.rawValue ? UserError.Kind.usage.word : "failure", exitCode: code,

@@ -59,6 +59,24 @@ struct CommandLineArguments {
     return nil
   }
 
+  /// A message about a word that belongs to no option of a command that takes options alone; nil where there is none. The
+  /// parser would rather say what is missing.
+  var strayWord: String? {
+    guard let name = words.first,
+      let command = TIGPU.configuration.subcommands.first(where: { $0._commandName == name }),
+      !TIGPU.helpMessage(for: command, columns: 1000).contains("\nARGUMENTS:")
+    else { return nil }
+    let valued = Self.valuedOptions(of: command)
+    var before = ""
+    for word in options.dropFirst() {
+      if !word.hasPrefix("-"), !valued.contains(before) {
+        return "'\(word)' belongs to no option of '\(name)'; 'ti-gpu help \(name)' shows them"
+      }
+      before = word
+    }
+    return nil
+  }
+
   /// What diffusers' and kohya's scripts and the web UIs call our options, where a slip of the hand would not explain it.
   private static let elsewhere = [
     "pretrained_model_name_or_path": "--model", "ckpt": "--model", "train_data_dir": "--images",
@@ -76,10 +94,22 @@ struct CommandLineArguments {
 
   /// The names of a command's options, as its help lists them: `  --fit <fit>  ...`, `  --flip/--no-flip  ...`.
   private static func optionNames(of command: any ParsableCommand.Type) -> [String] {
-    TIGPU.helpMessage(for: command, columns: 1000).split(separator: "\n").filter { $0.hasPrefix("  -") }.flatMap {
-      line in
-      line.split { !$0.isLetter && !$0.isNumber && $0 != "-" }.prefix { $0.hasPrefix("-") }.map(String.init)
-    }
+    optionLines(of: command).flatMap(names)
+  }
+
+  /// The names of those that take a value.
+  private static func valuedOptions(of command: any ParsableCommand.Type) -> [String] {
+    optionLines(of: command).filter { line in
+      line.dropFirst(2).firstRange(of: "  ").map { line[..<$0.lowerBound].contains("<") } ?? line.contains("<")
+    }.flatMap(names)
+  }
+
+  private static func optionLines(of command: any ParsableCommand.Type) -> [Substring] {
+    TIGPU.helpMessage(for: command, columns: 1000).split(separator: "\n").filter { $0.hasPrefix("  -") }
+  }
+
+  private static func names(_ line: Substring) -> [String] {
+    line.split { !$0.isLetter && !$0.isNumber && $0 != "-" }.prefix { $0.hasPrefix("-") }.map(String.init)
   }
 }
 

@@ -24,7 +24,7 @@ let package = Package(
     .target(name: "COneDNN", linkerSettings: [.linkedLibrary("dnnl")]),
     .target(
       name: "CImageCodecs",
-      linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg"), .linkedLibrary("webp")]),
+      linkerSettings: [.linkedLibrary("png"), .linkedLibrary("z"), .linkedLibrary("jpeg"), .linkedLibrary("webp")]),
     .target(name: "CVectorLoops"),
     .target(name: "CLIPVocabulary", exclude: ["merges.txt", "README.md"]),
     .target(name: "Kernels", path: "Kernels", exclude: kernelFolders, sources: ["kernels.c"]),

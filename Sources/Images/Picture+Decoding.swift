@@ -14,11 +14,11 @@ extension Picture {
   /// way up that its EXIF data asks for.
   ///
   /// Alpha is dropped, as Pillow's `convert("RGB")` and so PyTorch trainers do. Throws with kind `badData`.
-  public init(decoding data: Data) throws(UserError) {
+  public init(decoding data: Data, pixelLimit: Int = Picture.pixelLimit) throws(UserError) {
     var decoded = image_codecs_picture()
     let done = data.withUnsafeBytes { bytes in
       image_codecs_decode(
-        bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, Picture.pixelLimit, &decoded)
+        bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count, pixelLimit, &decoded)
     }
     guard done == 1 else {
       let message = withUnsafeBytes(of: decoded.message) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }

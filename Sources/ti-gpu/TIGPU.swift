@@ -17,7 +17,9 @@ struct TIGPU: ParsableCommand {
           --prompt 'a photo of <toy> on a beach' --output beach.png
       """,
     version: programVersion,
-    subcommands: [Train.self, Generate.self, Demo.self, Tokenize.self, Devices.self, Bench.self])
+    subcommands: [
+      Train.self, Generate.self, Demo.self, Tokenize.self, Inspect.self, Convert.self, Devices.self, Bench.self,
+    ])
 }
 
 @main

@@ -63,7 +63,8 @@ func expectRefusal(
       try DemoRun.train(RunFolder(new: url), steps: 3, every: 1, keep: 2)
       #expect(
         try names(url) == [
-          ".ti-gpu.lock", "checkpoints", "learned_embeds.safetensors", "loss.png", "metrics.csv", "training.json",
+          ".ti-gpu.lock", "checkpoints", "learned_embeds.safetensors", "loss.png", "metrics.csv", "my-cat.safetensors",
+          "training.json",
         ])
       // Of the four checkpoints the newest two are kept.
       #expect(

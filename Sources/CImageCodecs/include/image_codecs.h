@@ -49,4 +49,11 @@ typedef struct {
 int image_codecs_encode_png(const uint8_t *pixels, int width, int height, const image_codecs_text *texts,
                             int text_count, image_codecs_bytes *result);
 
+// Unpacks a zlib stream of at most `limit` bytes when unpacked; what follows it is left alone. Returns 1, or 0 with `message` set
+// and nothing to free.
+int image_codecs_inflate(const uint8_t *bytes, size_t length, size_t limit, image_codecs_bytes *result);
+
+// Packs bytes into a zlib stream. Returns 1, or 0 with `message` set and nothing to free.
+int image_codecs_deflate(const uint8_t *bytes, size_t length, image_codecs_bytes *result);
+
 void image_codecs_free_bytes(image_codecs_bytes *result);

@@ -17,6 +17,13 @@ public enum FileHash {
     return hexadecimal(hash.finalize())
   }
 
+  /// The same of a part of the file, or of what is there of it.
+  public static func sha256(of url: URL, from start: Int, count: Int) throws(UserError) -> String {
+    let file = try InputFile(url)
+    let first = min(max(start, 0), file.size)
+    return sha256(Data(try file.bytes(at: first, count: min(max(count, 0), file.size - first))))
+  }
+
   /// The SHA-256 of bytes in lower-case hexadecimal.
   public static func sha256(_ data: Data) -> String { hexadecimal(SHA256.hash(data: data)) }
 

@@ -66,6 +66,12 @@ final class InputFile: Sendable {
 }
 
 extension Data {
+  /// The first bytes of a regular file, at most `count`.
+  package init(startOfInput url: URL, count: Int) throws(UserError) {
+    let file = try InputFile(url)
+    self = Data(try file.bytes(at: 0, count: Swift.min(file.size, count)))
+  }
+
   /// The whole of a regular file, refused with kind `badData` beyond `limit` bytes.
   public init(contentsOfInput url: URL, limit: Int) throws(UserError) {
     let file = try InputFile(url)

@@ -1,17 +1,29 @@
-/// The little of JSON that a safetensors header is made of, read straight into what it means.
+import Foundation
+
+/// JSON out of untrusted files, read straight into what it means: safetensors headers, and the cards of embeddings.
 ///
 /// Foundation's decoder would not do: it lets a later key replace an earlier one, and builds what it does not know in
 /// memory.
-struct JSONText {
-  typealias Malformed = SafetensorsHeader.Malformed
+package struct JSONText {
+  /// Why a text was refused; the file's name is added by the caller.
+  package struct Malformed: Error {
+    package let reason: String
+
+    package init(reason: String) { self.reason = reason }
+  }
 
   private let bytes: [UInt8]
+  /// What the text is of, as a message begins.
+  private let owner: String
   private var position = 0
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  package init(_ bytes: [UInt8], of owner: String = "the header") {
+    self.bytes = bytes
+    self.owner = owner
+  }
 
   /// Reads `{"key": value, ...}`; `member` reads each value.
-  mutating func object(
+  package mutating func object(
     _ member: (_ key: String, _ text: inout JSONText) throws(Malformed) -> Void
   ) throws(Malformed) {
     try expect("{")
@@ -37,14 +49,95 @@ struct JSONText {
     return values
   }
 
+  /// Reads `[value, ...]`; `element` reads each value.
+  package mutating func array(_ element: (_ text: inout JSONText) throws(Malformed) -> Void) throws(Malformed) {
+    try expect("[")
+    if take("]") { return }
+    repeat { try element(&self) } while take(",")
+    try expect("]")
+  }
+
+  /// The first character of what comes next, nil at the end.
+  package var next: Character? {
+    mutating get {
+      skipBlanks()
+      return position < bytes.count ? Character(Unicode.Scalar(bytes[position])) : nil
+    }
+  }
+
+  /// Reads a number as Python writes one, which may be `NaN` or infinite.
+  package mutating func number() throws(Malformed) -> Double {
+    skipBlanks()
+    let start = position
+    while position < bytes.count, !Self.endsNumber.contains(bytes[position]) { position += 1 }
+    let word = bytes[start..<position]
+    guard word.count <= 400, let first = word.first else { throw malformed("no number where one is needed") }
+    if first == UInt8(ascii: "N") || first == UInt8(ascii: "I") || word.dropFirst().first == UInt8(ascii: "I") {
+      switch String(decoding: word, as: UTF8.self) {
+      case "NaN": return .nan
+      case "Infinity": return .infinity
+      case "-Infinity": return -.infinity
+      default: break
+      }
+    } else if first == UInt8(ascii: "-") || (48..<58).contains(first),
+      let number = Double(String(decoding: word, as: UTF8.self))
+    {
+      return number
+    }
+    throw malformed("no number where one is needed")
+  }
+
+  private static let endsNumber = Set(",]} \t\n\r:".utf8)
+
+  /// Passes over a value, at most `depth` deep.
+  package mutating func skip(depth: Int = 64) throws(Malformed) {
+    guard depth > 0 else { throw malformed("too many brackets") }
+    switch next {
+    case "{":
+      try object { (_, text: inout JSONText) throws(Malformed) in try text.skip(depth: depth - 1) }
+    case "[": try array { (text: inout JSONText) throws(Malformed) in try text.skip(depth: depth - 1) }
+    case "\"": _ = try string()
+    case "t": try word("true")
+    case "f": try word("false")
+    case "n": try word("null")
+    default: _ = try number()
+    }
+  }
+
+  private mutating func word(_ word: String) throws(Malformed) {
+    guard bytes[position...].starts(with: word.utf8) else { throw malformed("an unknown word") }
+    position += word.utf8.count
+  }
+
+  /// A JSON string with the escapes that JSON demands and no others.
+  package static func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": result += "\\\""
+      case "\\": result += "\\\\"
+      case "\u{8}": result += "\\b"
+      case "\u{C}": result += "\\f"
+      case "\n": result += "\\n"
+      case "\r": result += "\\r"
+      case "\t": result += "\\t"
+      case _ where scalar.value < 32:
+        let digits = String(scalar.value, radix: 16)
+        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result + "\""
+  }
+
   /// Nothing but blanks may follow.
-  mutating func end() throws(Malformed) {
+  package mutating func end() throws(Malformed) {
     skipBlanks()
     guard position == bytes.count else { throw malformed("something after the end") }
   }
 
   /// Reads a string and resolves its escapes.
-  mutating func string() throws(Malformed) -> String {
+  package mutating func string() throws(Malformed) -> String {
     try expect("\"")
     var text: [UInt8] = []
     while position < bytes.count {
@@ -136,6 +229,6 @@ struct JSONText {
   }
 
   private func malformed(_ what: String) -> Malformed {
-    Malformed(reason: "the header has \(what), at byte \(position)")
+    Malformed(reason: "\(owner) has \(what), at byte \(position)")
   }
 }

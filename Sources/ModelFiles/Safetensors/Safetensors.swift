@@ -54,7 +54,9 @@ public enum Safetensors {
   ) -> Data {
     var members: [String] = []
     if !metadata.isEmpty {
-      let strings = metadata.sorted { precedes($0.key, $1.key) }.map { "\(json($0.key)):\(json($0.value))" }
+      let strings = metadata.sorted { precedes($0.key, $1.key) }.map {
+        "\(JSONText.quoted($0.key)):\(JSONText.quoted($0.value))"
+      }
       members.append("\"__metadata__\":{\(strings.joined(separator: ","))}")
     }
     let word =
@@ -68,7 +70,8 @@ public enum Safetensors {
       let end = offset + shape.count * type.size
       let dimensions = shape.dimensions.map(String.init).joined(separator: ",")
       members.append(
-        "\(json(name)):{\"dtype\":\"\(word)\",\"shape\":[\(dimensions)],\"data_offsets\":[\(offset),\(end)]}")
+        "\(JSONText.quoted(name)):{\"dtype\":\"\(word)\",\"shape\":[\(dimensions)],\"data_offsets\":[\(offset),\(end)]}"
+      )
       offset = end
     }
     var text = Data("{\(members.joined(separator: ","))}".utf8)
@@ -86,25 +89,4 @@ public enum Safetensors {
 
   /// The format's order: by the names' bytes, not by what they look like.
   private static func precedes(_ a: String, _ b: String) -> Bool { a.utf8.lexicographicallyPrecedes(b.utf8) }
-
-  /// A JSON string with the escapes JSON demands and no others.
-  private static func json(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\u{8}": result += "\\b"
-      case "\u{C}": result += "\\f"
-      case "\n": result += "\\n"
-      case "\r": result += "\\r"
-      case "\t": result += "\\t"
-      case _ where scalar.value < 32:
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
-  }
 }

@@ -18,10 +18,7 @@ struct SafetensorsHeader: Sendable {
   private(set) var entries: [String: Entry] = [:]
   private(set) var metadata: [String: String] = [:]
 
-  /// Why a header was refused; the file's name is added by the caller.
-  struct Malformed: Error {
-    let reason: String
-  }
+  typealias Malformed = JSONText.Malformed
 
   /// Reads the JSON text of a header whose data takes `dataSize` bytes.
   init(_ json: [UInt8], dataSize: Int) throws(Malformed) {

@@ -1,3 +1,5 @@
+import Tensors
+
 /// What a pickle says, as far as it says anything that tensors need.
 package indirect enum PickleValue: Sendable {
   case none
@@ -24,6 +26,10 @@ package struct PickledTensor: Sendable, Hashable {
   let offset: Int
   let dimensions: [Int]
   let strides: [Int]
+
+  package var shape: Shape { Shape(dimensions) }
+  /// How safetensors would call its element type, such as `F16`.
+  package var typeName: String { type.rawValue }
 }
 
 /// The names that tensors need. Every other is refused: a pickle's names are how it would run somebody's code.

@@ -185,6 +185,19 @@ extension PickleValue {
     }
   }
 
+  /// What stands in it under text keys, at most three deep and in its order; keys of keys have dots between them. A value that is
+  /// no dictionary itself has the empty name.
+  package func walk(_ body: (_ name: String, _ value: PickleValue) -> Void) {
+    func walk(_ value: PickleValue, _ name: String, depth: Int) {
+      guard case .dictionary(let pairs) = value, depth < 3 else { return body(name, value) }
+      // Longer keys are no names, and repeated often enough they would fill the memory.
+      for case (.text(let key), let value) in pairs where key.utf8.count <= 512 {
+        walk(value, depth == 0 ? key : "\(name).\(key)", depth: depth + 1)
+      }
+    }
+    walk(self, "", depth: 0)
+  }
+
   /// The value of a text key of a dictionary.
   package subscript(_ key: String) -> PickleValue? {
     guard case .dictionary(let pairs) = self else { return nil }

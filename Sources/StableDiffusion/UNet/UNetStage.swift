@@ -18,20 +18,19 @@ struct UNetStage<B: Backend> {
   /// - Parameters:
   ///   - scope: the block that holds `resnets` and `attentions`.
   ///   - index: which of them are this stage's.
-  ///   - level: channels to make, and heads.
-  ///   - transformers: how many transformer blocks stand behind the residual block; none where the level does not attend.
+  ///   - level: channels to make, heads and transformer blocks.
   init(
     _ scope: WeightScope<B>, _ index: Int, _ configuration: UNetConfiguration, level: UNetConfiguration.Level,
-    inputs: Int, transformers: Int, plan: inout GradientPlan
+    inputs: Int, attends: Bool, plan: inout GradientPlan
   ) throws {
     resnet = try ResNet(
       scope["resnets.\(index)"], inputs, level.channels, timeWidth: configuration.timeWidth,
-      groups: configuration.groups, epsilon: configuration.epsilon, routes: plan.next(reading: [.time]))
+      groups: configuration.groups, epsilon: configuration.epsilon, routes: plan.next())
     transformer =
-      transformers > 0
+      attends
       ? try SpatialTransformer(
         scope["attentions.\(index)"], configuration, channels: level.channels, heads: level.heads,
-        blocks: transformers, plan: &plan) : nil
+        blocks: level.transformerBlocks, plan: &plan) : nil
     takesGradient = plan.resultTakesGradient
   }
 

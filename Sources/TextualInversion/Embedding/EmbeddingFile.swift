@@ -2,7 +2,7 @@ import Foundation
 import ModelFiles
 import Tensors
 
-/// A learned word as a file of a few kilobytes, in the form diffusers writes: one tensor `[n, width]` named by the word.
+/// A learned word, and the file that it comes from: a few rows for each text encoder.
 public struct EmbeddingFile: Sendable {
   /// What to write in prompts.
   public let word: String
@@ -19,14 +19,6 @@ public struct EmbeddingFile: Sendable {
     self.word = word
     self.rows = rows
     self.url = url
-  }
-
-  /// Writes the file whole or not at all.
-  public func write(to file: URL) throws(UserError) {
-    guard let rows = rows[.textEncoder] else {
-      throw UserError(.badData, "\(quoted(word)) has no rows for the first text encoder")
-    }
-    try Safetensors.write([(word, rows)], metadata: ["format": "pt"], to: file)
   }
 
   /// How many tokens of a prompt the word takes.

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import Tensors
 
 /// What happens in a run, in its order: everything that watches a run is told these and nothing else.
 public enum RunEvent: Sendable {
@@ -48,6 +49,8 @@ public final class RunContext {
   public let optimizer: String
   /// Most device memory used at a time so far, in bytes.
   public internal(set) var peakBytes = 0
+  /// The model's name, without the folders that it lies in, and whether it predicts v.
+  var model: (name: String, predictsVelocity: Bool)?
   /// Whether an observer asked the run to stop after the step at hand.
   public private(set) var isStopRequested = false
 
@@ -69,6 +72,15 @@ public final class RunContext {
   /// The word as it is now.
   public var embedding: EmbeddingFile {
     EmbeddingFile(word: settings.placeholder.word, rows: [.textEncoder: state.rows])
+  }
+
+  /// Leaves the word as it is now in the run's folder.
+  func writeWord() throws(UserError) {
+    let word = embedding
+    let provenance = Provenance(
+      settings: settings, optimizer: optimizer, steps: state.step, fingerprint: fingerprint, model: model?.name,
+      predictsVelocity: model?.predictsVelocity)
+    try folder.write(word, metadata: provenance.metadata(of: word))
   }
 
   /// Tells every observer. The first that throws ends the round, but for the run's end, which all are told.

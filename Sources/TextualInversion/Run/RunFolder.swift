@@ -15,7 +15,7 @@ public final class RunFolder: Sendable {
   /// Whether `take` made the folder.
   private let isMade = Mutex(false)
 
-  /// The learned word, as other tools load it.
+  /// The learned word, as diffusers loads it.
   public var embedding: URL { url.appendingPathComponent("learned_embeds.safetensors") }
   /// Every setting, and the hashes of model and pictures.
   public var report: URL { url.appendingPathComponent("training.json") }
@@ -87,7 +87,9 @@ public final class RunFolder: Sendable {
 
   /// Throws away what an earlier run left.
   public func clear() throws(UserError) {
-    for file in [report, embedding, metrics, lossCurve] + checkpointFiles().map(\.url) {
+    let word = (try? TrainingReport(report))?.settings.placeholder.word
+    let words = [embedding, secondEmbedding] + [word].compactMap { $0.map(sharedEmbedding) }
+    for file in [report, metrics, lossCurve] + words + checkpointFiles().map(\.url) {
       guard unlink(file.path) == 0 || errno == ENOENT else {
         throw UserError(.cannotCreate, "\(file.path): can't be removed (\(String(cString: strerror(errno))))")
       }

@@ -102,6 +102,7 @@ public final class TrainingRun<B: Backend> {
           .badData, "the checkpoint's rows are \(state.rows.shape), this model's \(initial.rows.shape): another model")
       }
       context = RunContext(settings: settings, folder: folder, state: state, optimizer: self.optimizer.name)
+      context.model = (model.shape.name, try model.noiseSchedule().predictionType == .velocity)
       if let earlier = checkpoint?.fingerprint {
         let fingerprint = try Self.fingerprint(modelFolder, concept)
         let changes = fingerprint.changes(since: earlier)

@@ -147,7 +147,7 @@ extension HostTensor {
   var isFinite: Bool { values.allSatisfy(\.isFinite) }
 
   /// The Euclidean norm of every row.
-  var rowNorms: [Float] {
+  package var rowNorms: [Float] {
     let width = shape.channels
     guard width > 0 else { return [] }
     return stride(from: 0, to: values.count, by: width).map { start in

@@ -28,7 +28,8 @@ struct Generate: ParsableCommand {
   var negativePrompt = ""
   @Option(
     help: ArgumentHelp(
-      "A learned word's file, or FILE=WORD to call the word otherwise; may be given several times.", valueName: "file"))
+      "A learned word's file of any kind, a folder of them, or FILE=WORD to call the word otherwise; may be given several times.",
+      valueName: "file"))
   var embedding: [EmbeddingArgument] = []
   @Flag(
     help: """
@@ -114,7 +115,7 @@ struct Generate: ParsableCommand {
     func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
       let start = Date()
       let folder = try command.model.folder()
-      let embeddings = try command.embedding.flatMap { argument throws(UserError) in try argument.files() }
+      let embeddings = try EmbeddingArgument.words(command.embedding)
       let latents = try command.latents.map { try InitialLatents($0.url) }
       let target = try PictureTarget(command.output.text)
       var result = Result(seed: command.seed.value())

@@ -36,7 +36,7 @@ struct Tokenize: ParsableCommand {
 
   func run() throws {
     var tokenizer = try model.map { try StableDiffusionModel(ModelOptions.folder($0.text)).tokenizer() } ?? .builtIn()
-    let embeddings = try embedding.flatMap { argument throws(UserError) in try argument.files() }
+    let embeddings = try EmbeddingArgument.words(embedding)
     for file in embeddings {
       do throws(UserError) { tokenizer = try tokenizer.adding(file) } catch {
         throw file.url.map { error.at(.file($0)) } ?? error

@@ -226,7 +226,7 @@ private struct ReplayWork: BackendWork {
         try Console.result("step \(result.step)  loss \(result.loss)\(errors.map { "  " + $0.line } ?? "")")
       }
     }
-    try run.embedding().write(to: folder.embedding)
+    try folder.write(run.embedding(), metadata: [:])
     if command.json {
       try Console.json(
         Result(

@@ -1,0 +1,176 @@
+import ArgumentParser
+import Foundation
+import ModelFiles
+import StableDiffusion
+import Tensors
+import TextualInversion
+
+/// `ti-gpu inspect`: what a file is.
+struct Inspect: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Says what a file is: a learned word of any tool, or a checkpoint.",
+    discussion: """
+        ti-gpu inspect toy.pt
+        ti-gpu inspect toy.safetensors --model ./sd15
+
+      With a model it also says which words of its vocabulary the learned rows lie nearest to.
+      """)
+
+  @Argument(help: "The file.")
+  var file: PathArgument
+  @Option(help: ArgumentHelp("A model to compare the word with.", valueName: "model"))
+  var model: PathArgument?
+  @Flag(help: "Print JSON on standard output.")
+  var json = false
+
+  func run() throws {
+    let url = file.url
+    let report: FileReport
+    do {
+      let contents = try EmbeddingContents(url)
+      for note in contents.notes { Console.warn(note) }
+      report = try FileReport(contents, model: model.map { try StableDiffusionModel(ModelOptions.folder($0.text)) })
+    } catch let refusal as UserError where refusal.kind == .badData {
+      guard let other = try FileReport(other: url) else { throw refusal }
+      if model != nil { Console.warn("\(url.path): holds no words to compare with a model") }
+      report = other
+    }
+    if json { return try Console.json(report) }
+    for line in report.lines { try Console.result(line) }
+  }
+}
+
+/// What there is to say of a file.
+struct FileReport: Encodable {
+  struct File: Encodable {
+    let file: String
+    let bytes: Int
+    let sha256: String
+    let shortHash: String
+    let legacyHash: String?
+  }
+
+  struct Rows: Encodable {
+    let encoder: Component
+    let width: Int
+    let norms: [Float]
+    var nearest: [[NearestWords.Match]]?
+  }
+
+  struct Word: Encodable {
+    let word: String
+    let vectors: Int
+    let family: String?
+    let rows: [Rows]
+  }
+
+  /// `embedding`, or what else it is.
+  let kind: String
+  var form: String?
+  var family: String?
+  let files: [File]
+  var words: [Word] = []
+  /// How the numbers are stored.
+  let types: [String]
+  let metadata: [String: String]
+  var tensors: Int?
+  var parameters: Int?
+  private var title = ""
+
+  private enum CodingKeys: CodingKey { case kind, form, family, files, words, types, metadata, tensors, parameters }
+
+  /// Of a file of learned words.
+  init(_ contents: EmbeddingContents, model: StableDiffusionModel?) throws(UserError) {
+    kind = "embedding"
+    form = contents.form.rawValue
+    title = contents.form.title
+    types = contents.types.sorted()
+    metadata = contents.metadata
+    files = try contents.digests().map { File($0.file, $0.digest) }
+    let families = Set(contents.words.map(\.family))
+    family = families.count == 1 ? families.first??.rawValue : nil
+    var vocabularies: [Component: NearestWords] = [:]
+    for word in contents.words {
+      var rows: [Rows] = []
+      for (component, tensor) in word.rows.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+        var entry = Rows(encoder: component, width: tensor.shape.channels, norms: tensor.rowNorms)
+        if let model {
+          if vocabularies[component] == nil, model.shape.textEncoder(component) != nil {
+            vocabularies[component] = try NearestWords(model, component)
+          }
+          if let vocabulary = vocabularies[component], vocabulary.width == entry.width {
+            entry.nearest = vocabulary.nearest(to: tensor)
+          } else {
+            Console.warn(
+              "'\(word.word)' has rows of width \(entry.width) for \(component.rawValue), which this model has none of")
+          }
+        }
+        rows.append(entry)
+      }
+      words.append(Word(word: word.word, vectors: word.vectors, family: word.family?.rawValue, rows: rows))
+    }
+  }
+
+  /// Of a file of tensors that is none of words; nil where nothing can be said of it.
+  init?(other url: URL) throws(UserError) {
+    guard let survey = try TensorSurvey(url) else { return nil }
+    kind = survey.kind
+    title = survey.kind
+    family = survey.family
+    types = survey.types
+    metadata = survey.metadata
+    tensors = survey.tensors
+    parameters = survey.parameters
+    files = [File(url, try FileDigest(checkpoint: url))]
+  }
+
+  /// For a person.
+  var lines: [String] {
+    var lines: [String] = []
+    func say(_ label: String, _ text: String) {
+      lines.append("  " + label.padding(toLength: 12, withPad: " ", startingAt: 0) + oneLine(text))
+    }
+    lines.append(files.map(\.file).joined(separator: ", "))
+    say(words.isEmpty ? "kind" : "embedding", title)
+    say("family", family ?? "none that is known by its widths")
+    if !types.isEmpty { say("stored as", types.joined(separator: ", ")) }
+    if let tensors, let parameters { say("tensors", "\(tensors), \(parameters) numbers") }
+    for word in words {
+      say("word", "\(word.word), \(word.vectors) vector\(word.vectors == 1 ? "" : "s")")
+      for rows in word.rows {
+        let (least, most) = (rows.norms.min() ?? 0, rows.norms.max() ?? 0)
+        say("", "\(rows.encoder.rawValue): \(rows.width) wide, lengths \(Self.short(least)) to \(Self.short(most))")
+        for (index, matches) in (rows.nearest ?? []).enumerated() {
+          let near = matches.map { "\($0.piece) \(Self.short($0.cosine))" }.joined(separator: "  ")
+          say("", "  near \(index + 1)  \(near)")
+        }
+      }
+    }
+    for file in files {
+      say("sha256", file.sha256)
+      say("short hash", file.shortHash + (file.legacyHash.map { ", in older web UIs \($0)" } ?? ""))
+      say("bytes", "\(file.bytes)")
+    }
+    for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
+      lines.append("  \(oneLine(key)) = \(oneLine(value))")
+    }
+    return lines
+  }
+
+  private static func short(_ value: Float) -> String { String(format: "%.3g", value) }
+
+  /// A text out of the file on one line, and not for ever.
+  private func oneLine(_ text: String) -> String {
+    let line = text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : String($0) }.joined()
+    return line.count > 160 ? line.prefix(160) + "…" : line
+  }
+}
+
+extension FileReport.File {
+  fileprivate init(_ url: URL, _ digest: FileDigest) {
+    file = url.path
+    bytes =
+      ((try? FileManager.default.attributesOfItem(atPath: url.resolvingSymlinksInPath().path))?[.size] as? Int) ?? 0
+    (sha256, shortHash, legacyHash) = (digest.sha256, digest.shortHash, digest.legacyHash)
+  }
+}

@@ -31,6 +31,9 @@ static const char elementwise_concatenate_channels[] = {
 static const char elementwise_sum[] = {
 #embed "Elementwise/sum.cl"
 };
+static const char elementwise_pixel_sum[] = {
+#embed "Elementwise/pixel_sum.cl"
+};
 static const char elementwise_mean_squared_error[] = {
 #embed "Elementwise/mean_squared_error.cl"
 };
@@ -39,6 +42,9 @@ static const char normalization_group_norm[] = {
 };
 static const char normalization_layer_norm[] = {
 #embed "Normalization/layer_norm.cl"
+};
+static const char embedding_token_selection[] = {
+#embed "Embedding/token_selection.cl"
 };
 static const char embedding_token_embedding[] = {
 #embed "Embedding/token_embedding.cl"
@@ -91,9 +97,11 @@ static const KernelSource sources[] = {
     SOURCE("Elementwise/upsample.cl", elementwise_upsample),
     SOURCE("Elementwise/concatenate_channels.cl", elementwise_concatenate_channels),
     SOURCE("Elementwise/sum.cl", elementwise_sum),
+    SOURCE("Elementwise/pixel_sum.cl", elementwise_pixel_sum),
     SOURCE("Elementwise/mean_squared_error.cl", elementwise_mean_squared_error),
     SOURCE("Normalization/group_norm.cl", normalization_group_norm),
     SOURCE("Normalization/layer_norm.cl", normalization_layer_norm),
+    SOURCE("Embedding/token_selection.cl", embedding_token_selection),
     SOURCE("Embedding/token_embedding.cl", embedding_token_embedding),
     SOURCE("Matmul/tile_gpu.cl", matmul_tile_gpu),
     SOURCE("Matmul/tile_cpu.cl", matmul_tile_cpu),

@@ -25,7 +25,7 @@ import TextualInversion
     textEncoder.activation = .geluTanh
     let odd = ModelShape(
       name: "odd", textEncoder: textEncoder, unet: tiny.unet, autoencoder: tiny.autoencoder, resolution: 96)
-    for model in [ModelShape.sd15, .sd21, odd] {
+    for model in [ModelShape.sd15, .sd21, .sdxl, odd] {
       for computeUnits in [1, 40, 400] { asked.formUnion(try programs(of: model, computeUnits: computeUnits)) }
     }
     for line in asked.subtracting(table).sorted() { Issue.record("programs.txt lacks: \(line)") }
@@ -48,13 +48,23 @@ import TextualInversion
     let latents: Shape = [1, side, side, 4]
     _ = try vae.decode(tensor(latents))
 
-    let textEncoders = TextEncoders(
-      backend, try TextEncoder(backend, model.textEncoder, weights: Zeros(), differentiable: true))
+    let encoders = try zip(model.textEncoders, model.textReadings()).map { configuration, reading in
+      try TextEncoder(backend, configuration, weights: Zeros(), reading: reading, differentiable: true)
+    }
+    let textEncoders = TextEncoders(backend, encoders[0], encoders.dropFirst().first)
     let unet = try UNet(backend, model.unet, weights: Zeros(), gradients: textEncoders.gradientNames)
     let word = Int32(model.textEncoder.vocabularySize)
     let rows = HostTensor(repeating: 0, [1, model.textEncoder.width])
     func prompts(_ count: Int) -> TokenBatch {
       TokenBatch(ids: Array(repeating: word, count: count * 77), batch: count, length: 77)
+    }
+    if encoders.count > 1 {
+      let ends = TokenBatch(ids: Array(repeating: word - 1, count: 77), batch: 1, length: 77)
+      var (conditioning, textSaved) = try textEncoders.forward([ends, ends], rows: [:])
+      conditioning.sizes = [[0, 0, 0, 0, 0, 0]]
+      let (prediction, saved) = try unet.forward(tensor(latents), timesteps: [1], conditioning: conditioning)
+      _ = try textEncoders.backward(unet.backward(prediction, consume saved), consume textSaved)
+      return backend.programs.asked
     }
     let trainer = try Trainer(
       backend: backend, textEncoders: textEncoders, unet: unet, schedule: NoiseSchedule(model.scheduler),
@@ -75,7 +85,7 @@ import TextualInversion
   private final class Zeros: WeightSource {
     func take(_ name: String, _ shape: Shape) -> HostTensor { HostTensor(repeating: 0, shape) }
     func contains(_ name: String) -> Bool { true }
-    func finish() {}
+    func finish(passingOver paths: [String]) {}
   }
 
   /// A group of 256 items and 32 KiB of local memory are what every consumer GPU has, whatever the width of a head.

@@ -165,6 +165,27 @@ import Testing
     }
   }
 
+  /// One pixel, less than a slice, one and several with a rest, the sizes of SDXL's own.
+  @Test(
+    arguments: [
+      [1, 1], [2, 3, 5, 7], [1, 8, 8, 64], [3, 1, 65, 33], [2, 63, 65, 8], [1, 96, 97, 20], [1, 32, 32, 1280],
+      [2, 128, 128, 24],
+    ] as [Shape], ElementType.allCases)
+  func sumsOverPixelsEqualThePlainLoop(_ shape: Shape, _ type: ElementType) throws {
+    var random = RandomTensors(seed: 56)
+    let op = PixelSum()
+    let x = random.normal(shape, as: type)
+    let y = Reference.forward(op, ReferenceTensor(x))
+    func check<B: Backend>(_ backend: B) throws {
+      let poison: [(Shape, ElementType)] = [(y.shape, type), ([shape[0], 8, shape.channels], .float32)]
+      let made = try results(backend, "sum over pixels", poison: poison) {
+        [try backend.forward(op, backend.upload(x, as: type))]
+      }
+      expectClose(made[0], y, Tolerance(type, terms: op.pixels(shape)), "sum over \(shape) on \(backend.name)")
+    }
+    for backend in TestBackends.all(type) { try backend.run { try check($0) } }
+  }
+
   @Test(
     arguments: [
       TimestepEmbedding(dimension: 2), TimestepEmbedding(dimension: 320),

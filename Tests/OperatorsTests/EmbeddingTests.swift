@@ -94,6 +94,36 @@ import Testing
     for backend in TestBackends.all(type) { try backend.run { try check($0) } }
   }
 
+  /// The first token, the last and one between; the width of SDXL's second text encoder.
+  @Test(
+    arguments: [([0], 1, 1), ([0, 6, 3], 7, 5), ([76, 4], 77, 1280)] as [([Int], Int, Int)], ElementType.allCases)
+  func selectionMovesOneTokenOfEach(_ item: ([Int], Int, Int), _ type: ElementType) throws {
+    let (positions, length, width) = item
+    var random = RandomTensors(seed: 75)
+    let op = TokenSelection(positions: positions, length: length)
+    let (long, short): (Shape, Shape) = ([positions.count, length, width], [positions.count, width])
+    let (x, dy) = (random.normal(long, as: type), random.normal(short, as: type))
+    let y = Reference.forward(op, ReferenceTensor(x))
+    let dx = Reference.backwardInput(op, ReferenceTensor(dy))
+    func check<B: Backend>(_ backend: B) throws {
+      let made = try results(backend, "selection", poison: [(short, type), (long, type)]) {
+        [
+          try backend.forward(op, backend.upload(x, as: type)),
+          try backend.backwardInput(op, backend.upload(dy, as: type)),
+        ]
+      }
+      for (tensor, reference) in zip(made, [y, dx]) {
+        #expect(tensor.shape == reference.shape)
+        #expect(tensor.values == reference.values.map { Float($0) }, "on \(backend.name)")
+      }
+      expectRefusal(.invalidShape, "a token beyond the prompt") {
+        _ = try backend.forward(
+          TokenSelection(positions: positions.map { _ in length }, length: length), backend.upload(x, as: type))
+      }
+    }
+    for backend in TestBackends.all(type) { try backend.run { try check($0) } }
+  }
+
   /// An overflow in one position's gradient must reach the row it belongs to.
   @Test(arguments: TestBackends.all, [Float.nan, .infinity])
   func brokenNumbersStayVisible(_ backend: TestBackend, _ broken: Float) throws {

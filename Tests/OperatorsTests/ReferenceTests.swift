@@ -117,4 +117,14 @@ import Testing
         rows: tensor("embedding.rows")), "embedding.y")
     try expect(Reference.backwardRows(op, tensor("embedding.dy"), tokens, count: 2, scale: 1), "embedding.drows")
   }
+
+  @Test func pixelSum() throws {
+    try expect(Reference.forward(PixelSum(), tensor("pixel_sum.x")), "pixel_sum.y")
+  }
+
+  @Test func tokenSelection() throws {
+    let op = TokenSelection(positions: [2, 0], length: 4)
+    try expect(Reference.forward(op, tensor("selection.x")), "selection.y")
+    try expect(Reference.backwardInput(op, tensor("selection.dy")), "selection.dx")
+  }
 }

@@ -39,6 +39,51 @@ import Testing
     #expect(try unet(file) == ModelShape.sd21.unet)
   }
 
+  /// The settings are those of stable-diffusion-xl-base-1.0's unet/config.json.
+  @Test func stableDiffusionXLIsWhatItsFileSays() throws {
+    let file = """
+      {"act_fn": "silu", "addition_embed_type": "text_time", "addition_embed_type_num_heads": 64,
+       "addition_time_embed_dim": 256, "attention_head_dim": [5, 10, 20], "block_out_channels": [320, 640, 1280],
+       "center_input_sample": false, "class_embed_type": null, "class_embeddings_concat": false, "conv_in_kernel": 3,
+       "conv_out_kernel": 3, "cross_attention_dim": 2048, "cross_attention_norm": null, "down_block_types": ["DownBlock2D",
+       "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"], "downsample_padding": 1, "dual_cross_attention": false,
+       "encoder_hid_dim": null, "encoder_hid_dim_type": null, "flip_sin_to_cos": true, "freq_shift": 0, "in_channels": 4,
+       "layers_per_block": 2, "mid_block_only_cross_attention": null, "mid_block_scale_factor": 1, "mid_block_type":
+       "UNetMidBlock2DCrossAttn", "norm_eps": 1e-05, "norm_num_groups": 32, "num_attention_heads": null,
+       "num_class_embeds": null, "only_cross_attention": false, "out_channels": 4, "projection_class_embeddings_input_dim":
+       2816, "resnet_out_scale_factor": 1.0, "resnet_skip_time_act": false, "resnet_time_scale_shift": "default",
+       "sample_size": 128, "time_cond_proj_dim": null, "time_embedding_act_fn": null, "time_embedding_dim": null,
+       "time_embedding_type": "positional", "timestep_post_act": null, "transformer_layers_per_block": [1, 2, 10],
+       "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"], "upcast_attention": null,
+       "use_linear_projection": true}
+      """
+    #expect(try unet(file) == ModelShape.sdxl.unet)
+  }
+
+  /// Transformer blocks for each residual block, the way up from the coarsest level, as diffusers' `UNet2DConditionModel` reads
+  /// them; SSD-1B's UNet is written so.
+  @Test func transformersMayBeGivenForEachBlock() throws {
+    let base = """
+      "block_out_channels": [320, 640, 1280], "layers_per_block": 2, "down_block_types": ["DownBlock2D",
+      "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D",
+      "UpBlock2D"], "transformer_layers_per_block": [1, [2, 3], [4, 5]]
+      """
+    let read = try unet("{\(base), \"reverse_transformer_layers_per_block\": [[6, 7, 10], [2, 1, 1], 1]}")
+    #expect(read.levels.map(\.transformersDown) == [[0, 0], [2, 3], [4, 5]])
+    #expect(read.levels.map(\.transformersUp) == [[0, 0, 0], [2, 1, 1], [6, 7, 10]])
+    // diffusers' middle block has one transformer and takes the list's first number.
+    #expect(read.middleTransformers == 4)
+    let error = try #require(throws: UserError.self) { try unet("{\(base)}") }
+    #expect(error.message.contains("transformer_layers_per_block") && error.message.contains("2 numbers for 3"))
+  }
+
+  @Test func tinySDXLIsTheFixtures() throws {
+    let shape = try StableDiffusionModel(ModelFolder(Fixtures.url("models/tiny-sdxl"))).shape
+    #expect(shape.unet == ModelShape.tinySDXL.unet && shape.autoencoder == ModelShape.tinySDXL.autoencoder)
+    #expect(shape.textEncoders.map(\.pooledWidth) == [32, 36])
+    #expect(shape.textEncoders.map(\.endOfText) == [741, 741], "2 in the second's file means the vocabulary's last")
+  }
+
   @Test func theBuiltInShapeIsTheBuiltInModels() throws {
     let folder = try ModelFolder(
       Fixtures.folder.deletingLastPathComponent().deletingLastPathComponent()
@@ -51,7 +96,21 @@ import Testing
 
   /// What a setting of another model is answered with names the setting and what it says.
   @Test(arguments: [
-    (#"{"addition_embed_type": "text_time"}"#, "addition_embed_type", "XL"),
+    (#"{"addition_embed_type": "text"}"#, "addition_embed_type", "text"),
+    (#"{"addition_embed_type": "text_time"}"#, "projection_class_embeddings_input_dim", "missing"),
+    (
+      #"{"addition_embed_type": "text_time", "projection_class_embeddings_input_dim": 2816}"#,
+      "addition_time_embed_dim", "missing"
+    ),
+    (
+      #"{"addition_embed_type": "text_time", "projection_class_embeddings_input_dim": 60, "addition_time_embed_dim": 10}"#,
+      "projection_class_embeddings_input_dim", "60"
+    ),
+    (#"{"projection_class_embeddings_input_dim": 2816}"#, "projection_class_embeddings_input_dim", "2816"),
+    (#"{"num_attention_heads": 8}"#, "num_attention_heads", "8"),
+    (#"{"transformer_layers_per_block": [1, 1]}"#, "transformer_layers_per_block", "2 levels"),
+    (#"{"transformer_layers_per_block": 0}"#, "transformer_layers_per_block", "0 is not between 1"),
+    (#"{"layers_per_block": -1}"#, "layers_per_block", "-1"),
     (#"{"class_embed_type": "timestep"}"#, "class_embed_type", "timestep"),
     (#"{"only_cross_attention": [true, true, true, false]}"#, "only_cross_attention", "true"),
     (#"{"dual_cross_attention": true}"#, "dual_cross_attention", "true"),

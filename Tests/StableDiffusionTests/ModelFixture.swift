@@ -12,7 +12,9 @@ import Testing
 struct ModelFixture: Sendable, CustomTestStringConvertible {
   let name: String
 
-  static let all = ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"].map(ModelFixture.init)
+  static let all = ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep", "tiny-sdxl", "tiny-sdxl-v"].map(ModelFixture.init)
+  /// Those with two text encoders.
+  static let xl = all.filter { $0.name.hasPrefix("tiny-sdxl") }
 
   var testDescription: String { name }
 
@@ -20,7 +22,23 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
 
   func folder() throws -> ModelFolder { try ModelFolder(url) }
 
+  /// How far a result may be off on a backend: as far as a network may, or in 16 bits as far as PyTorch itself is in them, where
+  /// that is more.
+  func tolerance(_ name: String, _ type: ElementType) throws -> Double {
+    let spread = try outputs().metadata["spread"].map {
+      try JSONDecoder().decode([String: [String: Double]].self, from: Data($0.utf8))
+    }
+    return max(type.networkTolerance, spread?[name]?[type.rawValue] ?? 0)
+  }
+
   func outputs() throws -> SafetensorsFile { try SafetensorsFile(url.appendingPathComponent("outputs.safetensors")) }
+
+  func model() throws -> StableDiffusionModel { try StableDiffusionModel(folder()) }
+
+  /// The gradients that training rows of all its text encoders takes.
+  func gradients() throws -> Set<GradientName> {
+    try model().shape.textEncoders.count > 1 ? [.context, .pooled] : [.context]
+  }
 
   func textEncoder<B: Backend>(_ backend: B, differentiable: Bool = true) throws -> TextEncoder<B> {
     let folder = try folder()
@@ -29,11 +47,11 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
       weights: folder.weights("text_encoder"), differentiable: differentiable)
   }
 
-  func unet<B: Backend>(_ backend: B, gradients: Set<GradientName> = [.context]) throws -> UNet<B> {
+  func unet<B: Backend>(_ backend: B, gradients: Set<GradientName>? = nil) throws -> UNet<B> {
     let folder = try folder()
     return try UNet(
       backend, folder.configuration("unet", as: UNetConfiguration.self), weights: folder.weights("unet"),
-      gradients: gradients)
+      gradients: gradients ?? self.gradients())
   }
 
   func autoencoder<B: Backend>(_ backend: B) throws -> AutoencoderKL<B> {

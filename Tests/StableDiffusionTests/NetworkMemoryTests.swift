@@ -24,11 +24,11 @@ import Testing
 
     func step() throws -> (kept: Int, gradient: HostTensor) {
       let before = backend.memory.currentBytes
-      let (context, textSaved) = try encoder.forward(tokens, rows: nil)
-      let (_, saved) = try unet.forward(sample, timesteps: [10], conditioning: Conditioning(context: context))
+      let (conditioning, textSaved) = try encoder.forward(tokens, rows: nil)
+      let (_, saved) = try unet.forward(sample, timesteps: [10], conditioning: conditioning)
       let kept = backend.memory.currentBytes - before
-      let dContext = try unet.backward(dPrediction, consume saved).context
-      return (kept, try backend.download(encoder.backward(dContext, consume textSaved)))
+      let dConditioning = try unet.backward(dPrediction, consume saved)
+      return (kept, try backend.download(encoder.backward(dConditioning, consume textSaved)))
     }
 
     let before = backend.memory.currentBytes
@@ -71,7 +71,7 @@ import Testing
   private func checkPacking<B: Backend>(on backend: B) throws {
     func bytes(differentiable: Bool, attendsFrom first: Int) throws -> Int {
       var levels = [4, 4, 4].map { UNetConfiguration.Level(channels: 8 * $0, layers: 1, heads: 4, attends: true) }
-      for index in 0..<first { levels[index].attendsDown = false }
+      for index in 0..<first { levels[index].transformersDown = [0] }
       let configuration = UNetConfiguration(levels: levels, contextWidth: 32, groups: 4)
       let before = backend.memory.currentBytes
       let unet = try UNet(backend, configuration, weights: RandomWeights(), gradients: differentiable ? [.context] : [])

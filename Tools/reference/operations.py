@@ -114,4 +114,11 @@ for gradient in gradients.detach():
     optimizer.step()
 tensors["adamw.y"] = parameter
 
+x = draw("pixel_sum.x", 2, 3, 5, 4)
+finish("pixel_sum", x.sum(dim=(1, 2)), dx=x)
+
+# The third token of the first prompt and the first of the second.
+x = draw("selection.x", 2, 4, 3)
+finish("selection", x[torch.arange(2), torch.tensor([2, 0])], dx=x)
+
 save(FIXTURES / "operations.safetensors", tensors, "operations.py")

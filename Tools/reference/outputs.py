@@ -27,6 +27,8 @@ Pictures and latents are NCHW, as in PyTorch. B is 2.
     vae.latents              [1,4,h,w]    what goes into decode(), that is: already divided by the scaling factor
     vae.decoded              [1,3,H,W]    not clamped
     alphas_cumprod           [1000]       of the model's own schedule, as diffusers computes it (in f32)
+
+The metadata's `spread` says of the UNet's results how far PyTorch's own float16 and bfloat16 are from them, max|a - b| / max|b|.
 """
 from __future__ import annotations
 
@@ -109,22 +111,30 @@ def write(model: Path) -> None:
                    "text_2.pooled_gradient": draw(2, p) * 4, "unet.pooled": draw(2, p),
                    "unet.sizes": torch.tensor([[1024.0, 1536, 0, 256, 1024, 1024], [333, 500, 12, 0, 832, 1216]])}
 
+    def unet_parts(dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        found = {}
+        for suffix in ["", "_odd"]:
+            found |= unet_part(model, dtype, inputs["unet.sample" + suffix], inputs["unet.timesteps"], inputs["unet.context"],
+                               inputs["unet.output_gradient" + suffix], inputs.get("unet.pooled"), inputs.get("unet.sizes"), suffix)
+        return found
+
     def outputs(dtype: torch.dtype) -> dict[str, torch.Tensor]:
         found = text_part(load_text_encoder(model, dtype), inputs["text.input_ids"], inputs["text.output_gradient"].to(dtype), two)
         if two:
             found |= text_part(load_text_encoder_2(model, dtype), inputs["text_2.input_ids"], inputs["text_2.output_gradient"].to(dtype), two,
                                inputs["text_2.pooled_gradient"].to(dtype), "text_2")
-        for suffix in ["", "_odd"]:
-            found |= unet_part(model, dtype, inputs["unet.sample" + suffix], inputs["unet.timesteps"], inputs["unet.context"],
-                               inputs["unet.output_gradient" + suffix], inputs.get("unet.pooled"), inputs.get("unet.sizes"), suffix)
-        return found | vae_part(model, dtype, inputs["vae.pixels"], inputs["vae.latents"])
+        return found | unet_parts(dtype) | vae_part(model, dtype, inputs["vae.pixels"], inputs["vae.latents"])
 
     truth, single = outputs(torch.float64), outputs(torch.float32)
     for name, tensor in truth.items():
         print(f"  {name:26} max {tensor.abs().max().item():8.3g}  std {tensor.std().item():8.3g}  "
               f"f32 differs by {relative_error(single[name], tensor):.1e}")
+    spread = {name: {} for name in truth if name.startswith("unet.")}
+    for key, dtype in [("f16", torch.float16), ("bf16", torch.bfloat16)]:
+        for name, tensor in unet_parts(dtype).items():
+            spread[name][key] = relative_error(tensor, truth[name])
     save(model / "outputs.safetensors", {**inputs, **truth, "alphas_cumprod": load_schedule(model).alphas_cumprod}, "outputs.py",
-         prompts=PROMPTS)
+         prompts=PROMPTS, spread=spread)
 
 
 def main() -> None:

@@ -60,9 +60,13 @@ public final class FileWeights: WeightSource, Sendable {
 
   public func contains(_ name: String) -> Bool { places[names.canonical(name)] != nil }
 
-  public func finish() throws(UserError) {
+  public func finish(passingOver paths: [String]) throws(UserError) {
     let taken = taken.withLock { $0 }
-    let left = places.filter { !taken.contains($0.key) && !names.ignored.contains($0.key) }
+    let passedOver = paths.map { names.canonical($0) }
+    let left = places.filter { place in
+      !taken.contains(place.key) && !names.ignored.contains(place.key)
+        && !passedOver.contains { place.key == $0 || place.key.hasPrefix($0 + ".") }
+    }
     func isSurplus(_ name: String) -> Bool { names.surplus.contains { name.hasPrefix($0) } }
     let unknown = left.filter { !isSurplus($0.key) }
     guard unknown.isEmpty else {

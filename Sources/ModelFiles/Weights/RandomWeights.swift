@@ -13,7 +13,7 @@ public final class RandomWeights: WeightSource, Sendable {
 
   public func contains(_ name: String) -> Bool { true }
 
-  public func finish() throws(UserError) {}
+  public func finish(passingOver paths: [String]) throws(UserError) {}
 
   public func take(_ name: String, _ shape: Shape) throws(UserError) -> HostTensor {
     let (middle, reach) = Self.range(name, shape)

@@ -19,7 +19,7 @@ public final class RecordedWeights: WeightSource {
 
   public func contains(_ name: String) -> Bool { source.contains(name) }
 
-  public func finish() throws(UserError) { try source.finish() }
+  public func finish(passingOver paths: [String]) throws(UserError) { try source.finish(passingOver: paths) }
 
   public func take(_ name: String, _ shape: Shape) throws(UserError) -> HostTensor {
     let tensor = try source.take(name, shape)

@@ -9,5 +9,11 @@ public protocol WeightSource: AnyObject {
   func contains(_ name: String) -> Bool
 
   /// To be called when the model has what it needs: `badData` that names the tensors nobody took.
-  func finish() throws(UserError)
+  ///
+  /// - Parameter paths: names, and what tensors' names begin with up to a dot, that the model leaves unread.
+  func finish(passingOver paths: [String]) throws(UserError)
+}
+
+extension WeightSource {
+  public func finish() throws(UserError) { try finish(passingOver: []) }
 }

@@ -227,6 +227,11 @@ public final class Timed<B: Backend>: Backend {
     return try backend.add(a, b)
   }
 
+  public func forward(_ op: PixelSum, _ x: Tensor<Storage>) throws(OperationError) -> Tensor<Storage> {
+    try enter()
+    return try backend.forward(op, x)
+  }
+
   public func forward(_ op: WeightedSum, _ x: Tensor<Storage>, _ z: Tensor<Storage>, as type: ElementType)
     throws(OperationError) -> Tensor<Storage>
   {
@@ -264,5 +269,15 @@ public final class Timed<B: Backend>: Backend {
   ) throws(OperationError) -> Tensor<Storage> {
     try enter(.backward)
     return try backend.backwardRows(op, dy, tokens, count: count, scale: scale, addingTo: sum)
+  }
+
+  public func forward(_ op: TokenSelection, _ x: Tensor<Storage>) throws(OperationError) -> Tensor<Storage> {
+    try enter(.forward)
+    return try backend.forward(op, x)
+  }
+
+  public func backwardInput(_ op: TokenSelection, _ dy: Tensor<Storage>) throws(OperationError) -> Tensor<Storage> {
+    try enter(.backward)
+    return try backend.backwardInput(op, dy)
   }
 }

@@ -22,6 +22,9 @@ public protocol ElementwiseBackend: StorageBackend {
   /// `a + b`, of one shape and type.
   func add(_ a: Tensor<Storage>, _ b: Tensor<Storage>) throws(OperationError) -> Tensor<Storage>
 
+  /// `[batch, ..., channels]` to `[batch, channels]`, in the type of `x`.
+  func forward(_ op: PixelSum, _ x: Tensor<Storage>) throws(OperationError) -> Tensor<Storage>
+
   /// `y = a x + b z` with weights a sample, written as `type`; `x` and `z` are float32.
   func forward(_ op: WeightedSum, _ x: Tensor<Storage>, _ z: Tensor<Storage>, as type: ElementType)
     throws(OperationError) -> Tensor<Storage>

@@ -55,4 +55,8 @@ public protocol EmbeddingBackend: StorageBackend {
     _ op: TokenEmbedding, _ dy: Tensor<Storage>, _ tokens: TokenBatch, count: Int, scale: Float,
     addingTo sum: Tensor<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
+
+  func forward(_ op: TokenSelection, _ x: Tensor<Storage>) throws(OperationError) -> Tensor<Storage>
+  /// `dx`, `[batch, length, width]`, of `dy`, `[batch, width]`.
+  func backwardInput(_ op: TokenSelection, _ dy: Tensor<Storage>) throws(OperationError) -> Tensor<Storage>
 }

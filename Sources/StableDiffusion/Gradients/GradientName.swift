@@ -8,4 +8,6 @@ public struct GradientName: Sendable, Hashable, CustomStringConvertible {
   public static let context = GradientName("context")
   /// The text in one vector, `Conditioning.pooled`.
   public static let pooled = GradientName("pooled")
+  /// What every residual block is told of timestep, pooled text and sizes.
+  static let time = GradientName("time")
 }

@@ -6,7 +6,7 @@ import Operators
 /// Weights and picture take none, so below the first layer that reads such a name no gradient is of use: there nothing is
 /// differentiated, kept or packed for it.
 struct GradientPlan {
-  private let names: Set<GradientName>
+  private var names: Set<GradientName>
   /// Whether the result of the layer asked for last takes a gradient: whether anything up to it read a name that does.
   private(set) var resultTakesGradient = false
 
@@ -16,6 +16,13 @@ struct GradientPlan {
   mutating func next(reading inputs: Set<GradientName> = []) -> GradientRoutes {
     let routes = GradientRoutes(toInput: resultTakesGradient, toNames: names.intersection(inputs))
     resultTakesGradient = !routes.isEmpty
+    return routes
+  }
+
+  /// Where the gradient of a piece goes that reads `inputs` alone, and whose result layers read as `name`.
+  mutating func aside(_ name: GradientName, reading inputs: Set<GradientName>) -> GradientRoutes {
+    let routes = GradientRoutes(toInput: false, toNames: names.intersection(inputs))
+    if !routes.isEmpty { names.insert(name) }
     return routes
   }
 }

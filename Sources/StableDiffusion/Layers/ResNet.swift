@@ -9,6 +9,7 @@ import Tensors
 /// `x` is `[batch, height, width, inputs]`, `time` is `[batch, timeWidth]`, `y` is `[batch, height, width, outputs]`.
 /// The shortcut is a 1x1 convolution where inputs and outputs differ.
 struct ResNet<B: Backend> {
+  private let backend: B
   private let routes: GradientRoutes
   private let norm1: GroupNormLayer<B>
   private let conv1: ConvolutionLayer<B>
@@ -18,7 +19,8 @@ struct ResNet<B: Backend> {
   private let shortcut: LinearLayer<B>?
 
   struct Saved: Sendable {
-    let norm1: GroupNormLayer<B>.Saved
+    /// nil where the gradient ends in the timestep's embedding.
+    let norm1: GroupNormLayer<B>.Saved?
     let norm2: GroupNormLayer<B>.Saved
   }
 
@@ -26,13 +28,15 @@ struct ResNet<B: Backend> {
     _ scope: WeightScope<B>, _ inputs: Int, _ outputs: Int, timeWidth: Int? = nil, groups: Int, epsilon: Float,
     routes: GradientRoutes = .none
   ) throws {
+    backend = scope.backend
     self.routes = routes
     let lower = scope.packed(for: routes.inputDirections)
     let upper = scope.packed(for: routes.directions)
     norm1 = try GroupNormLayer(lower["norm1"], inputs, groups: groups, epsilon: epsilon, activation: .silu)
     conv1 = try ConvolutionLayer(lower["conv1"], inputs, outputs)
     timeProjection = try timeWidth.map {
-      try LinearLayer(scope["time_emb_proj"].packed(for: .forward), $0, outputs)
+      try LinearLayer(
+        scope["time_emb_proj"].packed(for: routes.toNames.contains(.time) ? .both : .forward), $0, outputs)
     }
     norm2 = try GroupNormLayer(upper["norm2"], outputs, groups: groups, epsilon: epsilon, activation: .silu)
     conv2 = try ConvolutionLayer(upper["conv2"], outputs, outputs)
@@ -52,13 +56,18 @@ struct ResNet<B: Backend> {
     (h, norm2Saved) = try norm2.forward(h)
     let residual = try shortcut?.forward(x) ?? x
     let y = try conv2.forward(h, residual: .tensor(residual))
-    return (y, routes.kept(Saved(norm1: norm1Saved, norm2: norm2Saved)))
+    return (y, routes.kept(Saved(norm1: routes.toInput ? norm1Saved : nil, norm2: norm2Saved)))
   }
 
   func backward(_ saved: Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
     let dy = gradients.features
     let dh = try norm2.backward(conv2.backward(dy), saved.norm2)
+    if let timeProjection, routes.toNames.contains(.time) {
+      let dTime = try backend.forward(PixelSum(), dh)
+      try gradients.add(to: .time) { sum throws(OperationError) in try timeProjection.backward(dTime, residual: sum) }
+    }
+    guard let norm1Saved = saved.norm1 else { return }
     gradients.features = try norm1.backward(
-      conv1.backward(dh), saved.norm1, residual: shortcut?.backward(dy) ?? dy)
+      conv1.backward(dh), norm1Saved, residual: shortcut?.backward(dy) ?? dy)
   }
 }

@@ -27,12 +27,17 @@ public struct ModelShape: Sendable, Hashable {
     self.resolution = resolution
   }
 
-  /// The text encoder that is a component; nil where there is no such.
-  public func textEncoder(_ component: Component) -> CLIPTextConfiguration? {
-    switch component {
-    case .textEncoder: textEncoder
-    case .textEncoder2: textEncoders.count > 1 ? textEncoders[1] : nil
-    default: nil
+  /// The text encoders by the part of a model that each is.
+  public var textComponents: [(component: Component, configuration: CLIPTextConfiguration)] {
+    Array(zip([.textEncoder, .textEncoder2], textEncoders))
+  }
+
+  /// What is read of each text encoder: models that take pooled text have it of the last, and their context is of the layers
+  /// before the last.
+  public func textReadings(pooling: TextPooling = .endOfText) -> [TextReading] {
+    guard unet.added != nil else { return textEncoders.map { _ in TextReading() } }
+    return textEncoders.indices.map {
+      TextReading(.penultimate, pooling: $0 == textEncoders.count - 1 ? pooling : nil)
     }
   }
 
@@ -64,7 +69,8 @@ public struct ModelShape: Sendable, Hashable {
   public static let demo = ModelShape(
     name: "demo",
     textEncoder: CLIPTextConfiguration(
-      vocabularySize: 742, width: 128, hiddenWidth: 512, layers: 4, heads: 4, activation: .quickGELU),
+      vocabularySize: 742, width: 128, hiddenWidth: 512, layers: 4, heads: 4, activation: .quickGELU,
+      projectionWidth: 128),
     unet: UNetConfiguration(
       levels: [
         .init(channels: 64, layers: 1, heads: 4, attends: true),
@@ -75,5 +81,35 @@ public struct ModelShape: Sendable, Hashable {
       levels: [32, 64, 96], layers: 1, groups: 16, scalingFactor: 0.6450439333201483),
     resolution: 64)
 
-  public static let all: [ModelShape] = [sd15, sd21, demo]
+  /// Stable Diffusion XL 1.0's base.
+  public static let sdxl = ModelShape(
+    name: "sdxl",
+    textEncoder: CLIPTextConfiguration(width: 768, hiddenWidth: 3072, layers: 12, heads: 12, activation: .quickGELU),
+    textEncoder2: CLIPTextConfiguration(
+      width: 1280, hiddenWidth: 5120, layers: 32, heads: 20, activation: .gelu, projectionWidth: 1280),
+    unet: UNetConfiguration(
+      levels: [
+        .init(channels: 320, heads: 5, attends: false), .init(channels: 640, heads: 10, transformers: 2, attends: true),
+        .init(channels: 1280, heads: 20, transformers: 10, attends: true),
+      ], contextWidth: 2048, added: .init(pooledWidth: 1280), usesLinearProjection: true, sampleSize: 128),
+    autoencoder: AutoencoderConfiguration(levels: [128, 256, 512, 512], scalingFactor: 0.13025), resolution: 1024)
+
+  /// Built as Stable Diffusion XL is, of a size for tests.
+  public static let tinySDXL = ModelShape(
+    name: "tiny-sdxl",
+    textEncoder: CLIPTextConfiguration(
+      vocabularySize: 742, width: 32, hiddenWidth: 64, layers: 3, heads: 4, activation: .quickGELU),
+    textEncoder2: CLIPTextConfiguration(
+      vocabularySize: 742, width: 40, hiddenWidth: 80, layers: 3, heads: 5, activation: .gelu, projectionWidth: 36),
+    unet: UNetConfiguration(
+      levels: [
+        .init(channels: 16, layers: 1, heads: 2, attends: false),
+        .init(channels: 20, layers: 1, heads: 2, transformers: 2, attends: true),
+        .init(channels: 24, layers: 1, heads: 3, transformers: 3, attends: true),
+      ], contextWidth: 72, added: .init(pooledWidth: 36, sizeWidth: 8), usesLinearProjection: true, groups: 4,
+      sampleSize: 8),
+    autoencoder: AutoencoderConfiguration(levels: [4, 8], layers: 1, groups: 4, scalingFactor: 0.13025),
+    resolution: 16)
+
+  public static let all: [ModelShape] = [sd15, sd21, sdxl, demo, tinySDXL]
 }

@@ -136,10 +136,33 @@ enum PerLevel: Decodable {
     }
   }
 
-  /// The number of each of `count` levels.
+  /// The number of each of `count` levels, as many as are given where each is.
   func expanded(to count: Int) -> [Int] {
     switch self {
     case .same(let value): Array(repeating: value, count: count)
+    case .each(let values): values
+    }
+  }
+}
+
+/// A number that configurations give once for all levels, one for each, or one for each block of a level.
+enum PerBlock: Decodable {
+  case same(Int)
+  case each([PerLevel])
+
+  init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    if let value = try? container.decode(Int.self) {
+      self = .same(value)
+    } else {
+      self = .each(try container.decode([PerLevel].self))
+    }
+  }
+
+  /// What is given for each of `count` levels, for as many as are given where each is.
+  func expanded(to count: Int) -> [PerLevel] {
+    switch self {
+    case .same(let value): Array(repeating: .same(value), count: count)
     case .each(let values): values
     }
   }

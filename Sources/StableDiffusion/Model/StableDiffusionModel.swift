@@ -20,11 +20,21 @@ public struct StableDiffusionModel: Sendable {
   public init(_ folder: ModelFolder) throws(UserError) {
     let textEncoder = try folder.configuration("text_encoder", as: CLIPTextConfiguration.self)
     let unet = try folder.configuration("unet", as: UNetConfiguration.self)
+    let textEncoder2 =
+      unet.added == nil
+      ? nil : try folder.configuration(Component.textEncoder2.rawValue, as: CLIPTextConfiguration.self)
     let autoencoder = try folder.configuration("vae", as: AutoencoderConfiguration.self)
-    guard unet.contextWidth == textEncoder.width else {
+    let contextWidth = textEncoder.width + (textEncoder2?.width ?? 0)
+    guard unet.contextWidth == contextWidth else {
+      let writer = textEncoder2 == nil ? "the text encoder writes" : "the text encoders write"
+      throw UserError(
+        .badData, at: .file(folder.url), "the UNet reads text of width \(unet.contextWidth), \(writer) \(contextWidth)")
+    }
+    if let added = unet.added, let textEncoder2, added.pooledWidth != textEncoder2.pooledWidth {
       throw UserError(
         .badData, at: .file(folder.url),
-        "the UNet reads text of width \(unet.contextWidth), the text encoder writes \(textEncoder.width)")
+        "the UNet takes pooled text of width \(added.pooledWidth), the second text encoder makes "
+          + "\(textEncoder2.pooledWidth)")
     }
     guard unet.inputChannels == autoencoder.latentChannels else {
       throw UserError(
@@ -36,7 +46,8 @@ public struct StableDiffusionModel: Sendable {
       throw error.at(.file(folder.configuration("scheduler")))
     }
     shape = ModelShape(
-      name: folder.url.lastPathComponent, textEncoder: textEncoder, unet: unet, autoencoder: autoencoder,
+      name: folder.url.lastPathComponent, textEncoder: textEncoder, textEncoder2: textEncoder2, unet: unet,
+      autoencoder: autoencoder,
       scheduler: scheduler,
       resolution: unet.sampleSize * autoencoder.sizeMultiple)
     self.folder = folder
@@ -74,17 +85,18 @@ public struct StableDiffusionModel: Sendable {
   ///   - vocabularies: the number of tokens that each encoder's tokenizer knows; ids from it on name rows given with each
   ///     call.
   ///   - trained: the encoders whose rows are trained, and which are to be differentiated.
+  ///   - pooling: where pooled text is taken, where the model takes any.
   public func textEncoders<B: Backend>(
-    on backend: B, vocabularies: [Component: Int] = [:], trained: Set<Component> = []
+    on backend: B, vocabularies: [Component: Int] = [:], trained: Set<Component> = [],
+    pooling: TextPooling = .endOfText
   ) throws -> TextEncoders<B> {
-    func encoder(_ component: Component, _ configuration: CLIPTextConfiguration) throws -> TextEncoder<B> {
+    let encoders = try zip(shape.textComponents, shape.textReadings(pooling: pooling)).map { part, reading in
       try TextEncoder(
-        backend, configuration, weights: weights(component.rawValue), vocabulary: vocabularies[component],
-        differentiable: trained.contains(component))
+        backend, part.configuration, weights: weights(part.component.rawValue),
+        vocabulary: vocabularies[part.component], reading: reading, differentiable: trained.contains(part.component))
     }
-    return TextEncoders(
-      backend, try encoder(.textEncoder, shape.textEncoder),
-      try shape.textEncoders.dropFirst().first.map { try encoder(.textEncoder2, $0) })
+    guard let first = encoders.first else { throw UserError(.badData, "the model has no text encoder") }
+    return TextEncoders(backend, first, encoders.dropFirst().first)
   }
 
   /// - Parameter gradients: what `backward` is going to be asked for: the text encoders' `gradientNames`.
@@ -101,7 +113,7 @@ public struct StableDiffusionModel: Sendable {
 
   /// A text encoder's token table, `[vocabulary, width]`; `badData` where the model has no such encoder.
   public func tokenTable(_ component: Component = .textEncoder) throws(UserError) -> HostTensor {
-    guard let encoder = shape.textEncoder(component) else {
+    guard let encoder = shape.textComponents.first(where: { $0.component == component })?.configuration else {
       throw UserError(.badData, "the model has no \(component.rawValue)")
     }
     return try weights(component.rawValue).take(

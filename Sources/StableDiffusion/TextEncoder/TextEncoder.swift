@@ -3,49 +3,57 @@ import Operators
 import Tensors
 
 /// CLIP's text encoder (Radford et al., "Learning transferable visual models from natural language supervision", 2021):
-/// token ids to the context that the UNet's cross-attention reads.
+/// token ids to the context that the UNet's cross-attention reads, and where it is asked for to the text in one vector.
 ///
 ///     x = table[ids] + positions
 ///     x = block(x), layer after layer, each position seeing those up to its own
-///     context = norm(x)
+///     context = norm(x), or x before the last layer
+///     pooled = text_projection(norm(x of the last layer at the end of the text))
 ///
 /// Its input may hold words beyond the vocabulary, whose rows are given with each call: those are what is trained, and
 /// backward goes down to them.
 public struct TextEncoder<B: Backend> {
   public let configuration: CLIPTextConfiguration
+  public let reading: TextReading
   /// Names the rows: ids below `embedding.vocabulary` are the table's, those from there on the trained rows'.
   public let embedding: TokenEmbedding
-
   /// Whether `backward` can be asked for.
   public let isDifferentiable: Bool
 
   private let backend: B
   private let table: Tensor<B.Storage>
   private let positions: Tensor<B.Storage>
+  /// The layers up to the hidden state that is read.
   private let blocks: [TextEncoderBlock<B>]
-  private let finalNorm: LayerNormLayer<B>
+  /// nil where the context is not normalized.
+  private let contextNorm: LayerNormLayer<B>?
+  private let pooler: TextPooler<B>?
 
   /// What backward needs. It gives its memory back piece by piece as backward consumes it.
   public struct Saved: Sendable {
     fileprivate var blocks: [TextEncoderBlock<B>.Saved] = []
-    fileprivate var finalNorm: LayerNormLayer<B>.Saved
+    fileprivate var contextNorm: LayerNormLayer<B>.Saved?
+    fileprivate var pooler: TextPooler<B>.Saved?
   }
 
   /// - Parameters:
-  ///   - weights: tensors named as in transformers' `CLIPTextModel`, `text_model.` before each.
+  ///   - weights: tensors named as in transformers' `CLIPTextModel`, `text_model.` before each, and where text is pooled as in
+  ///     `CLIPTextModelWithProjection`. What lies above all that is read is left unread.
   ///   - vocabulary: the number of tokens that the tokenizer knows, where the file's table has more rows: ids from it
   ///     on name
   ///     the rows given with each call.
   ///   - differentiable: whether `backward` is going to be asked for; the weights then are packed for it, too.
   public init(
     _ backend: B, _ configuration: CLIPTextConfiguration, weights: some WeightSource, vocabulary: Int? = nil,
-    differentiable: Bool
+    reading: TextReading = TextReading(), differentiable: Bool
   ) throws {
     try configuration.check()
-    let scope = WeightScope(backend, weights, path: "text_model", directions: differentiable ? .both : .forward)
+    let root = WeightScope(backend, weights, directions: differentiable ? .both : .forward)
+    let scope = root["text_model"]
 
     self.backend = backend
     self.configuration = configuration
+    self.reading = reading
     isDifferentiable = differentiable
     let width = configuration.width
     embedding = TokenEmbedding(
@@ -56,47 +64,70 @@ public struct TextEncoder<B: Backend> {
       as: backend.precision)
     positions = try backend.upload(
       scope["embeddings.position_embedding"].take("weight", [configuration.positions, width]), as: backend.precision)
-    blocks = try (0..<configuration.layers).map {
-      try TextEncoderBlock(scope["encoder.layers.\($0)"], configuration)
+
+    func block(_ layer: Int) throws -> TextEncoderBlock<B> {
+      try TextEncoderBlock(scope["encoder.layers.\(layer)"], configuration)
     }
-    finalNorm = try LayerNormLayer(scope["final_layer_norm"], width, epsilon: configuration.epsilon)
-    try weights.finish()
+    func norm() throws -> LayerNormLayer<B> {
+      try LayerNormLayer(scope["final_layer_norm"], width, epsilon: configuration.epsilon)
+    }
+    let last = configuration.layers - 1
+    let readsLast = reading.hiddenState == .last
+    blocks = try (0..<(readsLast ? last + 1 : last)).map { try block($0) }
+    let contextNorm = readsLast ? try norm() : nil
+    self.contextNorm = contextNorm
+    pooler = try reading.pooling.map {
+      try TextPooler(
+        root, configuration, pooling: $0, top: readsLast ? nil : block(last), norm: contextNorm ?? norm())
+    }
+    let isTopUnread = !readsLast && reading.pooling == nil
+    try weights.finish(
+      passingOver: isTopUnread ? ["text_model.encoder.layers.\(last)", "text_model.final_layer_norm"] : [])
   }
 
   /// - Parameter rows: the rows of the ids from the vocabulary's end on, `[n, width]` in float32; nil where no id names
   ///   one.
-  /// - Returns: `context`, `[batch, length, width]`.
+  /// - Returns: the context, `[batch, length, width]`, and where it is read pooled text, `[batch, pooledWidth]`.
   public func forward(_ tokens: TokenBatch, rows: Tensor<B.Storage>?)
-    throws(OperationError) -> (context: Tensor<B.Storage>, saved: Saved)
+    throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
   {
     var x = try backend.forward(embedding, tokens, table: table, positions: positions, rows: rows)
-    var savedBlocks: [TextEncoderBlock<B>.Saved] = []
+    var saved = Saved()
     for block in blocks {
-      let saved: TextEncoderBlock<B>.Saved
-      (x, saved) = try block.forward(x)
-      savedBlocks.append(saved)
+      let blockSaved: TextEncoderBlock<B>.Saved
+      (x, blockSaved) = try block.forward(x)
+      saved.blocks.append(blockSaved)
     }
-    let (context, savedNorm) = try finalNorm.forward(x)
-    return (context, Saved(blocks: savedBlocks, finalNorm: savedNorm))
+    var conditioning = Conditioning(context: x)
+    if let pooler { (conditioning.pooled, saved.pooler) = try pooler.forward(x, tokens) }
+    if let contextNorm { (conditioning.context, saved.contextNorm) = try contextNorm.forward(x) }
+    return (conditioning, saved)
   }
 
   /// The gradient of what the token embedding gave, `[batch, length, width]`; `EmbeddingBackend.backwardRows` with
   /// `embedding` makes the rows' gradient of it.
-  public func backward(_ dContext: Tensor<B.Storage>, _ saved: consuming Saved)
+  public func backward(_ gradient: ConditioningGradient<B.Storage>, _ saved: consuming Saved)
     throws(OperationError) -> Tensor<B.Storage>
   {
     var saved = saved
-    var dx = try finalNorm.backward(dContext, saved.finalNorm)
+    var dx = gradient.context
+    if let contextNorm, let normSaved = saved.contextNorm { dx = try contextNorm.backward(dx, normSaved) }
+    if let pooler, let dPooled = gradient.pooled, let poolerSaved = saved.pooler {
+      dx = try backend.add(dx, pooler.backward(dPooled, poolerSaved))
+    }
     for block in blocks.reversed() {
       dx = try block.backward(dx, saved.blocks.removeLast())
     }
     return dx
   }
 
-  /// The context alone, with nothing kept for a backward pass.
-  public func predict(_ tokens: TokenBatch, rows: Tensor<B.Storage>?) throws(OperationError) -> Tensor<B.Storage> {
+  /// The conditioning alone, with nothing kept for a backward pass.
+  public func predict(_ tokens: TokenBatch, rows: Tensor<B.Storage>?)
+    throws(OperationError) -> Conditioning<B.Storage>
+  {
     var x = try backend.forward(embedding, tokens, table: table, positions: positions, rows: rows)
     for block in blocks { x = try block.forward(x).y }
-    return try finalNorm.forward(x).y
+    return Conditioning(
+      context: try contextNorm?.forward(x).y ?? x, pooled: try pooler?.forward(x, tokens).pooled)
   }
 }

@@ -2,7 +2,8 @@ import ModelFiles
 import Operators
 import Tensors
 
-/// A model's text encoders: one, or two that read the same prompts and write their context side by side.
+/// A model's text encoders: one, or two that read the same prompts and write their context side by side. Pooled text is that
+/// of the encoder that is read for it.
 public struct TextEncoders<B: Backend> {
   /// By the part of the model that each is, in the order in which their channels stand in the context.
   public let encoders: [(component: Component, encoder: TextEncoder<B>)]
@@ -26,7 +27,12 @@ public struct TextEncoders<B: Backend> {
 
   /// What `backward` takes gradients of: nothing where no encoder was built for it.
   public var gradientNames: Set<GradientName> {
-    encoders.contains { $0.encoder.isDifferentiable } ? [.context] : []
+    var names: Set<GradientName> = []
+    for (_, encoder) in encoders where encoder.isDifferentiable {
+      names.insert(.context)
+      if encoder.reading.pooling != nil { names.insert(.pooled) }
+    }
+    return names
   }
 
   /// - Parameters:
@@ -38,13 +44,13 @@ public struct TextEncoders<B: Backend> {
   {
     try check(tokens)
     var saved = Saved()
-    var contexts: [Tensor<B.Storage>] = []
+    var parts: [Conditioning<B.Storage>] = []
     for (place, tokens) in zip(encoders, tokens) {
-      let (context, encoderSaved) = try place.encoder.forward(tokens, rows: rows[place.component])
-      contexts.append(context)
+      let (part, encoderSaved) = try place.encoder.forward(tokens, rows: rows[place.component])
+      parts.append(part)
       saved.encoders.append(encoderSaved)
     }
-    return (Conditioning(context: try sideBySide(contexts)), saved)
+    return (try joined(parts), saved)
   }
 
   /// The gradient of what each encoder's token embedding gave, `[batch, length, width]`, of those that were built for it;
@@ -62,7 +68,9 @@ public struct TextEncoders<B: Backend> {
         (dContext, dOwn) = try backend.backwardInput(ConcatenateChannels(), dContext, channels: before)
       }
       let encoderSaved = saved.encoders.removeLast()
-      if encoder.isDifferentiable { dEmbedded[component] = try encoder.backward(dOwn, encoderSaved) }
+      guard encoder.isDifferentiable else { continue }
+      dEmbedded[component] = try encoder.backward(
+        ConditioningGradient(context: dOwn, pooled: gradient.pooled), encoderSaved)
     }
     return dEmbedded
   }
@@ -72,17 +80,20 @@ public struct TextEncoders<B: Backend> {
     throws(OperationError) -> Conditioning<B.Storage>
   {
     try check(tokens)
-    var contexts: [Tensor<B.Storage>] = []
+    var parts: [Conditioning<B.Storage>] = []
     for (place, tokens) in zip(encoders, tokens) {
-      contexts.append(try place.encoder.predict(tokens, rows: rows[place.component]))
+      parts.append(try place.encoder.predict(tokens, rows: rows[place.component]))
     }
-    return Conditioning(context: try sideBySide(contexts))
+    return try joined(parts)
   }
 
-  private func sideBySide(_ contexts: [Tensor<B.Storage>]) throws(OperationError) -> Tensor<B.Storage> {
-    var context = contexts[0]
-    for next in contexts.dropFirst() { context = try backend.forward(ConcatenateChannels(), context, next) }
-    return context
+  private func joined(_ parts: [Conditioning<B.Storage>]) throws(OperationError) -> Conditioning<B.Storage> {
+    var whole = parts[0]
+    for part in parts.dropFirst() {
+      whole.context = try backend.forward(ConcatenateChannels(), whole.context, part.context)
+      whole.pooled = part.pooled ?? whole.pooled
+    }
+    return whole
   }
 
   private func check(_ tokens: [TokenBatch]) throws(OperationError) {

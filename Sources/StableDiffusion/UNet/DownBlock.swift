@@ -23,10 +23,11 @@ struct DownBlock<B: Backend> {
     backend = scope.backend
     var inputs = index == 0 ? level.channels : configuration.levels[index - 1].channels
     var stages: [UNetStage<B>] = []
-    for layer in 0..<level.layers {
+    for layer in level.transformersDown.indices {
       stages.append(
         try UNetStage(
-          scope, layer, configuration, level: level, inputs: inputs, attends: level.attendsDown, plan: &plan))
+          scope, layer, configuration, level: level, inputs: inputs, transformers: level.transformersDown[layer],
+          plan: &plan))
       skips.push(channels: level.channels, takesGradient: plan.resultTakesGradient)
       inputs = level.channels
     }

@@ -14,9 +14,10 @@ struct MiddleBlock<B: Backend> {
   init(_ scope: WeightScope<B>, _ configuration: UNetConfiguration, plan: inout GradientPlan) throws {
     let level = configuration.levels[configuration.levels.count - 1]
     first = try UNetStage(
-      scope, 0, configuration, level: level, inputs: level.channels, attends: true, plan: &plan)
+      scope, 0, configuration, level: level, inputs: level.channels, transformers: configuration.middleTransformers,
+      plan: &plan)
     second = try UNetStage(
-      scope, 1, configuration, level: level, inputs: level.channels, attends: false, plan: &plan)
+      scope, 1, configuration, level: level, inputs: level.channels, transformers: 0, plan: &plan)
   }
 
   func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)

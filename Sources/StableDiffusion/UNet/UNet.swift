@@ -3,7 +3,7 @@ import Operators
 import Tensors
 
 /// Stable Diffusion's UNet (Rombach et al., "High-resolution image synthesis with latent diffusion models", 2022):
-/// noisy latents, their timesteps and the text's context to the noise in them (or the velocity).
+/// noisy latents, their timesteps and a conditioning to the noise in them (or the velocity).
 ///
 ///     h = conv_in(sample)
 ///     h = down(h), level after level, each leaving skip connections       half the size, rounded up, a level
@@ -12,7 +12,7 @@ import Tensors
 ///     prediction = conv_out(silu(norm(h)))
 ///
 /// Backward goes to what is trained through it alone: weights are frozen and latents are given, so below the first
-/// cross-attention nothing is differentiated, kept or packed for it (`GradientPlan`).
+/// layer that reads some of it nothing is differentiated, kept or packed for it (`GradientPlan`).
 public struct UNet<B: Backend> {
   public let configuration: UNetConfiguration
 
@@ -28,6 +28,7 @@ public struct UNet<B: Backend> {
   /// What backward needs: the inputs of everything that is not linear. Backward gives it back piece by piece, if it is
   /// handed the only copy (`consume saved`).
   public struct Saved: Sendable {
+    fileprivate var time: TimeEmbedding<B>.Saved?
     fileprivate var downBlocks: [DownBlock<B>.Saved] = []
     fileprivate var middleBlock: [MiddleBlock<B>.Saved] = []
     fileprivate var upBlocks: [UpBlock<B>.Saved] = []
@@ -50,7 +51,7 @@ public struct UNet<B: Backend> {
     let scope = WeightScope(backend, weights, directions: .forward)
     var skips = SkipPlan()
 
-    timeEmbedding = try TimeEmbedding(scope["time_embedding"], configuration)
+    timeEmbedding = try TimeEmbedding(scope, configuration, plan: &plan)
     convIn = try ConvolutionLayer(scope["conv_in"], configuration.inputChannels, levels[0].channels)
     skips.push(channels: levels[0].channels, takesGradient: false)
     var downBlocks: [DownBlock<B>] = []
@@ -86,8 +87,9 @@ public struct UNet<B: Backend> {
   {
     try check(sample.shape, timesteps, conditioning)
     let context = conditioning.context
-    let time = try timeEmbedding.predict(timesteps)
     var saved = Saved()
+    let time: Tensor<B.Storage>
+    (time, saved.time) = try timeEmbedding.forward(timesteps, conditioning)
     var skips = SkipStack<B.Storage>()
     var h = try convIn.forward(sample)
     skips.push(h)
@@ -124,7 +126,10 @@ public struct UNet<B: Backend> {
     for block in upBlocks.reversed() { try block.backward(saved.upBlocks.removeLast(), &gradients) }
     try middleBlock.backward(saved.middleBlock.removeLast(), &gradients)
     for block in downBlocks.reversed() { try block.backward(saved.downBlocks.removeLast(), &gradients) }
-    return ConditioningGradient(context: try gradients.take(.context))
+    try timeEmbedding.backward(saved.time, &gradients)
+    return ConditioningGradient(
+      context: try gradients.take(.context),
+      pooled: gradientNames.contains(.pooled) ? try gradients.take(.pooled) : nil)
   }
 
   /// The prediction alone, with nothing kept for a backward pass.
@@ -133,7 +138,7 @@ public struct UNet<B: Backend> {
   {
     try check(sample.shape, timesteps, conditioning)
     let context = conditioning.context
-    let time = try timeEmbedding.predict(timesteps)
+    let time = try timeEmbedding.forward(timesteps, conditioning).time
     var skips = SkipStack<B.Storage>()
     var h = try convIn.forward(sample)
     skips.push(h)

@@ -18,19 +18,20 @@ struct UNetStage<B: Backend> {
   /// - Parameters:
   ///   - scope: the block that holds `resnets` and `attentions`.
   ///   - index: which of them are this stage's.
-  ///   - level: channels to make, heads and transformer blocks.
+  ///   - level: channels to make, and heads.
+  ///   - transformers: how many transformer blocks stand behind the residual block; none where the level does not attend.
   init(
     _ scope: WeightScope<B>, _ index: Int, _ configuration: UNetConfiguration, level: UNetConfiguration.Level,
-    inputs: Int, attends: Bool, plan: inout GradientPlan
+    inputs: Int, transformers: Int, plan: inout GradientPlan
   ) throws {
     resnet = try ResNet(
       scope["resnets.\(index)"], inputs, level.channels, timeWidth: configuration.timeWidth,
-      groups: configuration.groups, epsilon: configuration.epsilon, routes: plan.next())
+      groups: configuration.groups, epsilon: configuration.epsilon, routes: plan.next(reading: [.time]))
     transformer =
-      attends
+      transformers > 0
       ? try SpatialTransformer(
         scope["attentions.\(index)"], configuration, channels: level.channels, heads: level.heads,
-        blocks: level.transformerBlocks, plan: &plan) : nil
+        blocks: transformers, plan: &plan) : nil
     takesGradient = plan.resultTakesGradient
   }
 

@@ -31,14 +31,15 @@ struct UpBlock<B: Backend> {
     var channels = index == configuration.levels.count - 1 ? level.channels : configuration.levels[index + 1].channels
     var stages: [UNetStage<B>] = []
     var inputs: [Input] = []
-    for layer in 0...level.layers {
+    for layer in level.transformersUp.indices {
       guard let skip = skips.pop() else {
         throw UserError(.badData, "the UNet's up_blocks ask for more skip connections than its down_blocks make")
       }
       inputs.append(Input(channels: channels, skipTakesGradient: skip.takesGradient))
       stages.append(
         try UNetStage(
-          scope, layer, configuration, level: level, inputs: channels + skip.channels, attends: level.attendsUp,
+          scope, layer, configuration, level: level, inputs: channels + skip.channels,
+          transformers: level.transformersUp[layer],
           plan: &plan))
       channels = level.channels
     }

@@ -1,26 +1,70 @@
 import Operators
+import StableDiffusion
 import Tensors
 
-/// Times the operations of Stable Diffusion 1.5's UNet at 512 px, each shape once, forward and backward.
-func benchOperations<B: Backend>(_ backend: B, batchSize: Int = 1) throws(OperationError) -> [OperationTiming] {
+/// Times the operations of a UNet, each shape of a level once, forward and backward.
+func benchOperations<B: Backend>(_ backend: B, _ operations: UNetOperations, batchSize: Int = 1)
+  throws(OperationError) -> [OperationTiming]
+{
   let bench = OperationBench(backend)
   try bench.peaks()
-  for item in UNetOperations.convolutions { try bench.convolution(item, batchSize) }
-  for item in UNetOperations.linears { try bench.linear(item, batchSize) }
-  for item in UNetOperations.attentions { try bench.attention(item, batchSize) }
-  for item in UNetOperations.groupNorms { try bench.groupNorm(item, batchSize) }
-  for item in UNetOperations.tokens { try bench.tokens(item, batchSize) }
-  try bench.moves(batchSize)
+  for item in operations.convolutions { try bench.convolution(item, batchSize) }
+  for item in operations.linears { try bench.linear(item, batchSize) }
+  for item in operations.attentions { try bench.attention(item, batchSize) }
+  for item in operations.groupNorms { try bench.groupNorm(item, batchSize) }
+  for item in operations.tokens { try bench.tokens(item, batchSize) }
+  try bench.moves(side: operations.side, batchSize)
   return bench.timings()
 }
 
-/// The shapes of Stable Diffusion 1.5's UNet over 64x64 latents, and how often a forward pass runs each.
-private enum UNetOperations {
+/// The shapes of a UNet's operations, and how often a forward pass runs each.
+struct UNetOperations: Sendable {
   struct Convolution { let side: Int, inputs: Int, outputs: Int, kernel: Int, stride: Int, count: Int }
   struct Linear { let rows: Int, inputs: Int, outputs: Int, count: Int }
-  struct Attention { let queries: Int, keys: Int, headDimension: Int, count: Int }
+  struct Attention { let queries: Int, keys: Int, heads: Int, headDimension: Int, count: Int }
   struct GroupNorm { let side: Int, channels: Int, hasActivation: Bool, count: Int }
   struct Tokens { let rows: Int, channels: Int, layerNorms: Int, gatedUnits: Int }
+  /// A level's transformers: how many, and how many blocks they have together.
+  private struct Transformers { let rows: Int, width: Int, heads: Int, count: Int, blocks: Int }
+
+  let name: String
+  /// The latents' side.
+  let side: Int
+  let convolutions: [Convolution]
+  let linears: [Linear]
+  let attentions: [Attention]
+  let groupNorms: [GroupNorm]
+  let tokens: [Tokens]
+
+  /// A transformer has two layers from its width to itself, a block six (q, k, v and the result of the self-attention, q and the
+  /// result of the cross-attention), two from the context, and a feed-forward layer's two.
+  private init(
+    _ name: String, side: Int, contextWidth: Int, convolutions: [Convolution], transformers: [Transformers],
+    groupNorms: [GroupNorm]
+  ) {
+    self.name = name
+    self.side = side
+    self.convolutions = convolutions
+    linears = transformers.flatMap {
+      [
+        Linear(rows: $0.rows, inputs: $0.width, outputs: $0.width, count: 6 * $0.blocks + 2 * $0.count),
+        Linear(rows: $0.rows, inputs: $0.width, outputs: 8 * $0.width, count: $0.blocks),
+        Linear(rows: $0.rows, inputs: 4 * $0.width, outputs: $0.width, count: $0.blocks),
+        Linear(rows: 77, inputs: contextWidth, outputs: $0.width, count: 2 * $0.blocks),
+      ]
+    }
+    attentions = transformers.flatMap { level in
+      [level.rows, 77].map {
+        Attention(
+          queries: level.rows, keys: $0, heads: level.heads, headDimension: level.width / level.heads,
+          count: level.blocks)
+      }
+    }
+    self.groupNorms = groupNorms
+    tokens = transformers.map {
+      Tokens(rows: $0.rows, channels: $0.width, layerNorms: 3 * $0.blocks, gatedUnits: $0.blocks)
+    }
+  }
 
   private static func convolution(_ side: Int, _ inputs: Int, _ outputs: Int, stride: Int = 1, _ count: Int)
     -> Convolution
@@ -28,54 +72,63 @@ private enum UNetOperations {
     Convolution(side: side, inputs: inputs, outputs: outputs, kernel: 3, stride: stride, count: count)
   }
 
-  static let convolutions = [
-    convolution(64, 4, 320, 1), convolution(64, 320, 320, 7), convolution(64, 640, 320, 2),
-    convolution(64, 960, 320, 1), convolution(64, 640, 640, 1), convolution(64, 320, 4, 1),
-    convolution(64, 320, 320, stride: 2, 1),
-    convolution(32, 320, 640, 1), convolution(32, 640, 640, 6), convolution(32, 960, 640, 1),
-    convolution(32, 1280, 640, 1), convolution(32, 1920, 640, 1), convolution(32, 1280, 1280, 1),
-    convolution(32, 640, 640, stride: 2, 1),
-    convolution(16, 640, 1280, 1), convolution(16, 1280, 1280, 7), convolution(16, 1920, 1280, 1),
-    convolution(16, 2560, 1280, 2), convolution(16, 1280, 1280, stride: 2, 1),
-    convolution(8, 1280, 1280, 11), convolution(8, 2560, 1280, 3),
-  ]
+  /// Those of the model's own UNet, or Stable Diffusion 1.5's.
+  static func of(_ shape: ModelShape) -> UNetOperations { shape.unet.added == nil ? sd15 : sdxl }
 
-  /// A transformer block has eight layers from its width to itself (two projections, q, k, v and the result of the
-  /// self-attention, q and the result of the cross-attention), two from the context, and a feed-forward layer's two.
-  static let linears =
-    [(4096, 320, 5), (1024, 640, 5), (256, 1280, 5), (64, 1280, 1)].flatMap { (rows, width, blocks) in
-      [
-        Linear(rows: rows, inputs: width, outputs: width, count: 8 * blocks),
-        Linear(rows: rows, inputs: width, outputs: 8 * width, count: blocks),
-        Linear(rows: rows, inputs: 4 * width, outputs: width, count: blocks),
-      ]
-    }
-    + [(320, 5), (640, 5), (1280, 6)].map { (width, blocks) in
-      Linear(rows: 77, inputs: 768, outputs: width, count: 2 * blocks)
-    }
+  /// Stable Diffusion 1.5 at 512 px.
+  static let sd15 = UNetOperations(
+    "Stable Diffusion 1.5", side: 64, contextWidth: 768,
+    convolutions: [
+      convolution(64, 4, 320, 1), convolution(64, 320, 320, 7), convolution(64, 640, 320, 2),
+      convolution(64, 960, 320, 1), convolution(64, 640, 640, 1), convolution(64, 320, 4, 1),
+      convolution(64, 320, 320, stride: 2, 1),
+      convolution(32, 320, 640, 1), convolution(32, 640, 640, 6), convolution(32, 960, 640, 1),
+      convolution(32, 1280, 640, 1), convolution(32, 1920, 640, 1), convolution(32, 1280, 1280, 1),
+      convolution(32, 640, 640, stride: 2, 1),
+      convolution(16, 640, 1280, 1), convolution(16, 1280, 1280, 7), convolution(16, 1920, 1280, 1),
+      convolution(16, 2560, 1280, 2), convolution(16, 1280, 1280, stride: 2, 1),
+      convolution(8, 1280, 1280, 11), convolution(8, 2560, 1280, 3),
+    ],
+    transformers: [
+      Transformers(rows: 4096, width: 320, heads: 8, count: 5, blocks: 5),
+      Transformers(rows: 1024, width: 640, heads: 8, count: 5, blocks: 5),
+      Transformers(rows: 256, width: 1280, heads: 8, count: 5, blocks: 5),
+      Transformers(rows: 64, width: 1280, heads: 8, count: 1, blocks: 1),
+    ],
+    groupNorms: [
+      GroupNorm(side: 64, channels: 320, hasActivation: true, count: 8),
+      GroupNorm(side: 64, channels: 320, hasActivation: false, count: 5),
+      GroupNorm(side: 64, channels: 960, hasActivation: true, count: 1),
+      GroupNorm(side: 32, channels: 640, hasActivation: true, count: 6),
+      GroupNorm(side: 16, channels: 1280, hasActivation: true, count: 6),
+      GroupNorm(side: 8, channels: 2560, hasActivation: true, count: 3),
+    ])
 
-  static let attentions = [(4096, 40, 5), (1024, 80, 5), (256, 160, 5), (64, 160, 1)].flatMap {
-    (pixels, headDimension, count) in
-    [
-      Attention(queries: pixels, keys: pixels, headDimension: headDimension, count: count),
-      Attention(queries: pixels, keys: 77, headDimension: headDimension, count: count),
-    ]
-  }
-
-  static let groupNorms = [
-    GroupNorm(side: 64, channels: 320, hasActivation: true, count: 8),
-    GroupNorm(side: 64, channels: 320, hasActivation: false, count: 5),
-    GroupNorm(side: 64, channels: 960, hasActivation: true, count: 1),
-    GroupNorm(side: 32, channels: 640, hasActivation: true, count: 6),
-    GroupNorm(side: 16, channels: 1280, hasActivation: true, count: 6),
-    GroupNorm(side: 8, channels: 2560, hasActivation: true, count: 3),
-  ]
-
-  static let tokens = [
-    Tokens(rows: 4096, channels: 320, layerNorms: 15, gatedUnits: 5),
-    Tokens(rows: 1024, channels: 640, layerNorms: 15, gatedUnits: 5),
-    Tokens(rows: 256, channels: 1280, layerNorms: 15, gatedUnits: 5),
-  ]
+  /// Stable Diffusion XL at 1024 px.
+  static let sdxl = UNetOperations(
+    "Stable Diffusion XL", side: 128, contextWidth: 2048,
+    convolutions: [
+      convolution(128, 4, 320, 1), convolution(128, 320, 320, 7), convolution(128, 640, 320, 2),
+      convolution(128, 960, 320, 1), convolution(128, 640, 640, 1), convolution(128, 320, 4, 1),
+      convolution(128, 320, 320, stride: 2, 1),
+      convolution(64, 320, 640, 1), convolution(64, 640, 640, 6), convolution(64, 960, 640, 1),
+      convolution(64, 1280, 640, 1), convolution(64, 1920, 640, 1), convolution(64, 1280, 1280, 1),
+      convolution(64, 640, 640, stride: 2, 1),
+      convolution(32, 640, 1280, 1), convolution(32, 1280, 1280, 10), convolution(32, 1920, 1280, 1),
+      convolution(32, 2560, 1280, 2),
+    ],
+    transformers: [
+      Transformers(rows: 4096, width: 640, heads: 10, count: 5, blocks: 10),
+      Transformers(rows: 1024, width: 1280, heads: 20, count: 6, blocks: 60),
+    ],
+    groupNorms: [
+      GroupNorm(side: 128, channels: 320, hasActivation: true, count: 8),
+      GroupNorm(side: 128, channels: 960, hasActivation: true, count: 1),
+      GroupNorm(side: 64, channels: 640, hasActivation: true, count: 6),
+      GroupNorm(side: 64, channels: 640, hasActivation: false, count: 5),
+      GroupNorm(side: 32, channels: 1280, hasActivation: true, count: 10),
+      GroupNorm(side: 32, channels: 2560, hasActivation: true, count: 2),
+    ])
 }
 
 extension OperationBench {
@@ -137,9 +190,9 @@ extension OperationBench {
   }
 
   fileprivate func attention(_ item: UNetOperations.Attention, _ batch: Int) throws(OperationError) {
-    let op = Attention(heads: 8, headDimension: item.headDimension)
+    let op = Attention(heads: item.heads, headDimension: item.headDimension)
     let (queries, keys): (Shape, Shape) = (
-      [batch, item.queries, 8 * item.headDimension], [batch, item.keys, 8 * item.headDimension]
+      [batch, item.queries, item.heads * item.headDimension], [batch, item.keys, item.heads * item.headDimension]
     )
     let (q, k, v) = (try tensor(queries), try tensor(keys), try tensor(keys))
     let name = "\(queries) over \(item.keys) keys, heads of \(item.headDimension)"
@@ -201,9 +254,11 @@ extension OperationBench {
     ) { () throws(OperationError) in try backend.backwardInput(GEGLU(), dy, x: gated) }
   }
 
-  fileprivate func moves(_ batch: Int) throws(OperationError) {
-    let picture = try tensor([batch, 64, 64, 320])
-    let (small, wide) = (try tensor([batch, 32, 32, 640]), try tensor([batch, 64, 64, 640]))
+  fileprivate func moves(side: Int, _ batch: Int) throws(OperationError) {
+    let picture = try tensor([batch, side, side, 320])
+    let (small, wide) = (
+      try tensor([batch, side / 2, side / 2, 640]), try tensor([batch, side, side, 640])
+    )
     try measure("silu_forward", "[\(batch), 1280]", count: 23, moved(2 * 1280 * batch * 4, flop: 4 * 1280 * batch)) {
       [time = try tensor([batch, 1280])] () throws(OperationError) in try backend.forward(Activation.silu, time)
     }

@@ -8,7 +8,7 @@ struct OperationTiming: Codable, Sendable {
   let op: String
   let shape: String
   let precision: String
-  /// How often a training step of Stable Diffusion 1.5's UNet runs it.
+  /// How often a training step of the UNet runs it.
   let count: Int
   /// The median of several runs.
   let milliseconds: Double

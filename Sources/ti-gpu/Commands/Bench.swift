@@ -62,8 +62,9 @@ struct Bench: ParsableCommand {
         device: backend.name, precision: precision.rawValue, modelShape: command.modelShape.name,
         resolution: resolution, batchSize: command.batchSize)
       if command.only != .step {
-        Console.note("Timing the operations on \(backend.name), \(precision.rawValue) ...")
-        report.ops = try benchOperations(backend, batchSize: command.batchSize)
+        let operations = UNetOperations.of(command.modelShape)
+        Console.note("Timing the operations of \(operations.name) on \(backend.name), \(precision.rawValue) ...")
+        report.ops = try benchOperations(backend, operations, batchSize: command.batchSize)
         if !command.json { for timing in report.ops ?? [] { try Console.result(timing.line) } }
       }
       if command.only != .ops {

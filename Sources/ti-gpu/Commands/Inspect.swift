@@ -95,7 +95,7 @@ struct FileReport: Encodable {
       for (component, tensor) in word.rows.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
         var entry = Rows(encoder: component, width: tensor.shape.channels, norms: tensor.rowNorms)
         if let model {
-          if vocabularies[component] == nil, model.shape.textEncoder(component) != nil {
+          if vocabularies[component] == nil, model.shape.textComponents.contains(where: { $0.component == component }) {
             vocabularies[component] = try NearestWords(model, component)
           }
           if let vocabulary = vocabularies[component], vocabulary.width == entry.width {

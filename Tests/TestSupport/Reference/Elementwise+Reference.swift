@@ -123,6 +123,15 @@ extension Reference {
       x.values.indices.map { Double(op.a[$0 / sample]) * x.values[$0] + Double(op.b[$0 / sample]) * z.values[$0] })
   }
 
+  /// `y[i, c] = sum over p of x[i, p, c]`.
+  public static func forward(_ op: PixelSum, _ x: ReferenceTensor) -> ReferenceTensor {
+    let channels = x.shape.channels
+    let sample = x.values.count / x.shape[0]
+    var y = ReferenceTensor(zeros: [x.shape[0], channels])
+    for (index, value) in x.values.enumerated() { y.values[index / sample * channels + index % channels] += value }
+    return y
+  }
+
   /// Sinusoids of `t exp(-ln(10000) i / (dimension / 2 - shift))`.
   public static func forward(_ op: TimestepEmbedding, _ timesteps: [Float]) -> ReferenceTensor {
     let half = op.dimension / 2

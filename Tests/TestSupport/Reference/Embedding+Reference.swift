@@ -34,4 +34,23 @@ extension Reference {
     }
     return gradient + sum
   }
+
+  /// `y[i, c] = x[i, positions[i], c]`.
+  public static func forward(_ op: TokenSelection, _ x: ReferenceTensor) -> ReferenceTensor {
+    let width = x.shape.channels
+    var y = ReferenceTensor(zeros: [x.shape[0], width])
+    for (i, position) in op.positions.enumerated() {
+      for c in 0..<width { y.values[i * width + c] = x.values[(i * op.length + position) * width + c] }
+    }
+    return y
+  }
+
+  public static func backwardInput(_ op: TokenSelection, _ dy: ReferenceTensor) -> ReferenceTensor {
+    let width = dy.shape.channels
+    var dx = ReferenceTensor(zeros: [dy.shape[0], op.length, width])
+    for (i, position) in op.positions.enumerated() {
+      for c in 0..<width { dx.values[(i * op.length + position) * width + c] = dy.values[i * width + c] }
+    }
+    return dx
+  }
 }

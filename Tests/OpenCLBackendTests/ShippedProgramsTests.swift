@@ -25,20 +25,69 @@ import TextualInversion
     textEncoder.activation = .geluTanh
     let odd = ModelShape(
       name: "odd", textEncoder: textEncoder, unet: tiny.unet, autoencoder: tiny.autoencoder, resolution: 96)
-    for model in [ModelShape.sd15, .sd21, .sdxl, odd] {
+    for model in [ModelShape.sd15, .sd21, shallowXL, odd] {
       for computeUnits in [1, 40, 400] { asked.formUnion(try programs(of: model, computeUnits: computeUnits)) }
     }
     for line in asked.subtracting(table).sorted() { Issue.record("programs.txt lacks: \(line)") }
     for line in table.subtracting(asked).sorted() { Issue.record("programs.txt has what nothing builds: \(line)") }
   }
 
-  /// What a training step, a picture's latents and a drawn picture ask for, on a GPU of so many compute units.
-  private func programs(of model: ModelShape, computeUnits: Int) throws -> Set<String> {
+  /// Stable Diffusion XL with each kind of block once: the programs are the same.
+  private var shallowXL: ModelShape {
+    let xl = ModelShape.sdxl
+    func shallow(_ configuration: CLIPTextConfiguration) -> CLIPTextConfiguration {
+      var configuration = configuration
+      configuration.layers = 2
+      return configuration
+    }
+    var unet = xl.unet
+    for level in unet.levels.indices {
+      unet.levels[level].transformersDown = unet.levels[level].transformersDown.map { min(1, $0) }
+      unet.levels[level].transformersUp = unet.levels[level].transformersUp.map { min(1, $0) }
+    }
+    unet.middleTransformers = 1
+    return ModelShape(
+      name: xl.name, textEncoder: shallow(xl.textEncoders[0]), textEncoder2: shallow(xl.textEncoders[1]), unet: unet,
+      autoencoder: xl.autoencoder, resolution: xl.resolution)
+  }
+
+  /// The tensors of known models, by name and shape, against diffusers' and transformers' (Tools/reference/shapes.py).
+  @Test(arguments: [ModelShape.sd15, .sd21, .sdxl])
+  func knownShapesTakeTheTensorsOfDiffusers(model: ModelShape) throws {
+    struct Part: Decodable, Equatable { let count: Int, sha256: String }
+    struct File: Decodable { let shapes: [String: [String: Part]] }
+    let file = try JSONDecoder().decode(File.self, from: Data(contentsOf: Fixtures.url("tensors.json")))
+    let expected = try #require(file.shapes[model.name])
+    let backend = try dryBackend(computeUnits: 40)
+    func part(_ load: (Zeros) throws -> Void) throws -> Part {
+      let weights = Zeros()
+      try load(weights)
+      let text = weights.taken.sorted().map { $0 + "\n" }.joined()
+      return Part(count: weights.taken.count, sha256: FileHash.sha256(Data(text.utf8)))
+    }
+    #expect(try part { _ = try UNet(backend, model.unet, weights: $0) } == expected["unet"])
+    #expect(try part { _ = try AutoencoderKL(backend, model.autoencoder, weights: $0) } == expected["vae"])
+    for (component, (configuration, reading)) in zip(
+      [Component.textEncoder, .textEncoder2], zip(model.textEncoders, model.textReadings()))
+    where reading != TextReading(.penultimate) {  // which leaves its last layer
+      let found = try part {
+        _ = try TextEncoder(backend, configuration, weights: $0, reading: reading, differentiable: false)
+      }
+      #expect(found == expected[component.rawValue], "\(component)")
+    }
+  }
+
+  private func dryBackend(computeUnits: Int) throws -> OpenCLBackend {
     var options = OpenCLBackend.Options()
     options.isDryRun = true
-    let backend = try OpenCLBackend(
+    return try OpenCLBackend(
       device: TestBackends.openCLDevice().with(computeUnits: computeUnits), precision: .float16, kernelForm: .gpu,
       options: options)
+  }
+
+  /// What a training step, a picture's latents and a drawn picture ask for, on a GPU of so many compute units.
+  private func programs(of model: ModelShape, computeUnits: Int) throws -> Set<String> {
+    let backend = try dryBackend(computeUnits: computeUnits)
     let vae = try AutoencoderKL(backend, model.autoencoder, weights: Zeros())
     func tensor(_ shape: Shape) throws -> Tensor<OpenCLBuffer> {
       try backend.upload(HostTensor(repeating: 0, shape), as: .float16)
@@ -83,7 +132,13 @@ import TextualInversion
 
   /// Weights of any name and shape.
   private final class Zeros: WeightSource {
-    func take(_ name: String, _ shape: Shape) -> HostTensor { HostTensor(repeating: 0, shape) }
+    /// A line for each that was taken, such as `conv_in.bias [320]`.
+    private(set) var taken: Set<String> = []
+
+    func take(_ name: String, _ shape: Shape) -> HostTensor {
+      taken.insert("\(name) \(shape.dimensions)")
+      return HostTensor(repeating: 0, shape)
+    }
     func contains(_ name: String) -> Bool { true }
     func finish(passingOver paths: [String]) {}
   }

@@ -154,6 +154,13 @@ class Lines:
         return [kind() for kind in kinds]
 
 
+# Where tables of Unicode differ: letters of Unicode 17, marks younger than 9, and old letters of Hangul beside the modern ones.
+EDGES = ["x\u088fy \U00010940\U00016ea0\U00016ebb a\ua7ce", "a\u0655\u20f0\u09fe\u0345\u20e5\u033b", "s\u05a7\u09fe\u1aba\u0652\u20d7",
+         "\u1104\u1176\u11b5 \u1104\u1173\u11c3 \u1113\u1161 \uac00\u11a7 \u1112\u1175\u11c2", "w\u1100\u1176\u05b6 \u1106\u1176",
+         "\U00010435\u0316\u0308 \U00010413\u0341", "\ub920\u11b3 \uac00\u0301\u11a8", "\u2ab8\u0306\u0f73 \u1cd1\u0f81 \u0f71\u0f74",
+         "\U00011935\U00011930 \U00011938 \U000105d2\u0307 \U000105c9"]
+
+
 def fnv(ids: list[int]) -> int:
     value = 0x811C9DC5
     for byte in struct.pack(f"<{len(ids)}H", *ids):
@@ -181,7 +188,7 @@ def main() -> None:
     parser.add_argument("--ids", type=Path)
     arguments = parser.parse_args()
     assert CLIPTokenizerFast is CLIPTokenizer
-    lines = Lines(13).all(COUNT)
+    lines = EDGES + Lines(13).all(COUNT - len(EDGES))
     document = {"made_by": "Tools/reference/tokenizer_lines.py", "transformers": transformers.__version__, "unicode": unicodedata.unidata_version,
                 "added": ADDED, "lines": lines}
     with tempfile.TemporaryDirectory() as scratch:

@@ -16,7 +16,8 @@ final class BytePairEncoding: Sendable {
   /// By the numbers of two neighbours, what they become and when.
   private let merges: [UInt64: (rank: Int32, id: Int32)]
 
-  private let remembered = Mutex<[String: [Int32]]>([:])
+  /// By the words' bytes: texts that Swift holds for equal may be spelled in several ways.
+  private let remembered = Mutex<[[UInt8]: [Int32]]>([:])
   private static let mostRemembered = 10_000
 
   /// - Parameters:
@@ -46,17 +47,17 @@ final class BytePairEncoding: Sendable {
 
   /// The numbers of a word's pieces.
   func encode(_ word: String) -> [Int32] {
-    if let known = remembered.withLock({ $0[word] }) { return known }
-    let ids = merged(word)
+    let bytes = Array(word.utf8)
+    if let known = remembered.withLock({ $0[bytes] }) { return known }
+    let ids = merged(bytes)
     remembered.withLock { remembered in
       if remembered.count >= BytePairEncoding.mostRemembered { remembered.removeAll(keepingCapacity: true) }
-      remembered[word] = ids
+      remembered[bytes] = ids
     }
     return ids
   }
 
-  private func merged(_ word: String) -> [Int32] {
-    let bytes = Array(word.utf8)
+  private func merged(_ bytes: [UInt8]) -> [Int32] {
     guard let last = bytes.last else { return [] }
     var ids = bytes.dropLast().map { innerBytes[Int($0)] } + [lastBytes[Int(last)]]
     // The rank of joining each piece with its right neighbour.

@@ -1,5 +1,3 @@
-import Foundation
-
 /// How CLIP's text is cleaned and split into words before its bytes are merged.
 ///
 /// Written to give what transformers' `CLIPTokenizer` gives: NFC, then lower case letter by letter, then the words of
@@ -14,7 +12,7 @@ enum TextCleaning {
   static func normalized(_ text: String) -> String {
     var result = String.UnicodeScalarView()
     var space = false
-    for scalar in text.precomposedStringWithCanonicalMapping.unicodeScalars {
+    for scalar in CanonicalComposition.scalars(text) {
       if scalar.properties.isWhitespace {
         if !space { result.append(" ") }
         space = true
@@ -33,6 +31,11 @@ enum TextCleaning {
     init(_ scalar: Unicode.Scalar) {
       if scalar.properties.isWhitespace {
         self = .space
+        return
+      }
+      // Letters of Unicode 17 are none to the tokenizers library yet (0.23), whatever Swift's tables say.
+      if !scalar.isASCII, let age = scalar.properties.age, age.major > 16 {
+        self = .other
         return
       }
       switch scalar.properties.generalCategory {

@@ -60,30 +60,33 @@ enum CanonicalComposition {
   }
 
   /// What scalars become, and what pairs do.
-  private static let tables: (decompositions: [Unicode.Scalar: [Unicode.Scalar]], compositions: [Pair: Unicode.Scalar]) = {
-    // Where Unicode 9 has scalars that become others.
-    let ranges: [Range<UInt32>] = [
-      0xC0..<0x3100, 0xF900..<0xFB50, 0x11000..<0x11600, 0x1D100..<0x1D200, 0x2F800..<0x2FA20,
-    ]
-    var decompositions: [Unicode.Scalar: [Unicode.Scalar]] = [:]
-    var composites: [[Unicode.Scalar]: Unicode.Scalar] = [:]
-    for case let scalar? in ranges.joined().map(Unicode.Scalar.init) where !isYoung(scalar) {
-      let text = String(scalar)
-      let parts = Array(text.decomposedStringWithCanonicalMapping.unicodeScalars)
-      guard parts != [scalar] else { continue }
-      decompositions[scalar] = parts
-      // Those that are excluded from composition do not stay when composed.
-      if text.precomposedStringWithCanonicalMapping.unicodeScalars.elementsEqual([scalar]) { composites[parts] = scalar }
-    }
-    var compositions: [Pair: Unicode.Scalar] = [:]
-    for (parts, composite) in composites {
-      let rest = Array(parts.dropLast())
-      if let last = parts.last, let first = rest.count == 1 ? rest[0] : composites[rest] {
-        compositions[Pair(first: first, second: last)] = composite
+  private static let tables:
+    (decompositions: [Unicode.Scalar: [Unicode.Scalar]], compositions: [Pair: Unicode.Scalar]) = {
+      // Where Unicode 9 has scalars that become others.
+      let ranges: [Range<UInt32>] = [
+        0xC0..<0x3100, 0xF900..<0xFB50, 0x11000..<0x11600, 0x1D100..<0x1D200, 0x2F800..<0x2FA20,
+      ]
+      var decompositions: [Unicode.Scalar: [Unicode.Scalar]] = [:]
+      var composites: [[Unicode.Scalar]: Unicode.Scalar] = [:]
+      for case let scalar? in ranges.joined().map(Unicode.Scalar.init) where !isYoung(scalar) {
+        let text = String(scalar)
+        let parts = Array(text.decomposedStringWithCanonicalMapping.unicodeScalars)
+        guard parts != [scalar] else { continue }
+        decompositions[scalar] = parts
+        // Those that are excluded from composition do not stay when composed.
+        if text.precomposedStringWithCanonicalMapping.unicodeScalars.elementsEqual([scalar]) {
+          composites[parts] = scalar
+        }
       }
-    }
-    return (decompositions, compositions)
-  }()
+      var compositions: [Pair: Unicode.Scalar] = [:]
+      for (parts, composite) in composites {
+        let rest = Array(parts.dropLast())
+        if let last = parts.last, let first = rest.count == 1 ? rest[0] : composites[rest] {
+          compositions[Pair(first: first, second: last)] = composite
+        }
+      }
+      return (decompositions, compositions)
+    }()
 }
 
 /// Syllables of Hangul, which are composed by arithmetic (The Unicode Standard, section 3.12).
@@ -99,7 +102,8 @@ private enum Hangul {
     let index = scalar.value - syllables.lowerBound
     let (block, tail) = index.quotientAndRemainder(dividingBy: UInt32(trailing.count))
     let (lead, vowel) = block.quotientAndRemainder(dividingBy: UInt32(vowels.count))
-    let parts = [leading.lowerBound + lead, vowels.lowerBound + vowel] + (tail == 0 ? [] : [trailing.lowerBound + tail])
+    let parts =
+      [leading.lowerBound + lead, vowels.lowerBound + vowel] + (tail == 0 ? [] : [trailing.lowerBound + tail])
     return parts.compactMap(Unicode.Scalar.init)
   }
 

@@ -78,6 +78,10 @@ public struct EmbeddingCard: Sendable {
     var texts: [String: String] = [:]
     func object(_ prefix: String, _ depth: Int, _ text: inout JSONText) throws(JSONText.Malformed) {
       try text.object { (key: String, text: inout JSONText) throws(JSONText.Malformed) in
+        // Longer keys are no names, and repeated often enough they would fill the memory.
+        guard key.utf8.count <= 128, texts.count < 1024, tensors.count < 1024 else {
+          throw JSONText.Malformed(reason: "the card has keys too long or too many for a word's")
+        }
         let name = prefix.isEmpty ? key : prefix + "." + key
         if key == "TORCHTENSOR" {
           tensors.append((prefix, try tensor(&text)))

@@ -58,6 +58,11 @@ public struct EmbeddingCard: Sendable {
     guard json.count <= textLimit else {
       throw UserError(.badData, "\(rows.shape.rows) vectors are too many for a card", remedy: "choose another format")
     }
+    // In few rows a column of the strips might have no low bits by chance.
+    guard picture.height >= 32 else {
+      throw UserError(
+        .badData, "a picture of \(picture.width)x\(picture.height) is too low for a card", remedy: "take a larger one")
+    }
     let card = try CardStrips.drawn(Zlib.deflate(json), beside: picture)
     guard card.width * card.height <= pixelLimit else {
       throw UserError(

@@ -107,6 +107,7 @@ import Testing
       "projection_class_embeddings_input_dim", "60"
     ),
     (#"{"projection_class_embeddings_input_dim": 2816}"#, "projection_class_embeddings_input_dim", "2816"),
+    (#"{"mid_block_type": null}"#, "mid_block_type", "null"),
     (#"{"num_attention_heads": 8}"#, "num_attention_heads", "8"),
     (#"{"transformer_layers_per_block": [1, 1]}"#, "transformer_layers_per_block", "2 levels"),
     (#"{"transformer_layers_per_block": 0}"#, "transformer_layers_per_block", "0 is not between 1"),

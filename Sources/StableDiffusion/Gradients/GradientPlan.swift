@@ -44,6 +44,8 @@ struct GradientRoutes: Sendable {
   /// What to pack weights for that the input's gradient alone goes through.
   var inputDirections: Directions { toInput ? .both : .forward }
 
-  /// What a layer is to keep for the gradients that it has.
-  func kept<Saved>(_ saved: @autoclosure () -> Saved) -> Saved? { isEmpty ? nil : saved() }
+  /// What a layer is to keep for the gradients that it has, if a backward pass is to follow.
+  func kept<Saved>(_ saved: @autoclosure () -> Saved, if keeps: Bool) -> Saved? {
+    keeps && !isEmpty ? saved() : nil
+  }
 }

@@ -44,8 +44,9 @@ struct ResNet<B: Backend> {
       inputs == outputs ? nil : try LinearLayer(lower["conv_shortcut"], inputs, outputs, isConvolution: true)
   }
 
-  /// `saved` is nil where no gradient passes.
-  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>? = nil)
+  /// - Parameter keeps: whether a backward pass is to follow.
+  /// - Returns: `saved` is nil where no gradient passes.
+  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>? = nil, keeps: Bool = false)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved?)
   {
     var (h, norm1Saved) = try norm1.forward(x)
@@ -54,9 +55,9 @@ struct ResNet<B: Backend> {
     h = try conv1.forward(h, residual: timeResidual)
     let norm2Saved: GroupNormLayer<B>.Saved
     (h, norm2Saved) = try norm2.forward(h)
+    let saved = routes.kept(Saved(norm1: routes.toInput ? norm1Saved : nil, norm2: norm2Saved), if: keeps)
     let residual = try shortcut?.forward(x) ?? x
-    let y = try conv2.forward(h, residual: .tensor(residual))
-    return (y, routes.kept(Saved(norm1: routes.toInput ? norm1Saved : nil, norm2: norm2Saved)))
+    return (try conv2.forward(h, residual: .tensor(residual)), saved)
   }
 
   func backward(_ saved: Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {

@@ -38,6 +38,11 @@ struct SettingsReader {
     }
   }
 
+  /// Whether `key` is there and null, where that is not the same as missing.
+  func isNull(_ key: String) -> Bool {
+    (try? container.decodeNil(forKey: Key(stringValue: key))) ?? false
+  }
+
   /// Throws unless `key` is missing, null or `known`: settings that would make another model of it.
   func require(_ key: String, _ known: Setting) throws {
     guard let found = try optional(key, Setting.self)?.once, found != known, found != .null else { return }

@@ -91,12 +91,25 @@ public struct TextEncoder<B: Backend> {
   public func forward(_ tokens: TokenBatch, rows: Tensor<B.Storage>?)
     throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
   {
+    try run(tokens, rows: rows, keeps: true)
+  }
+
+  /// The conditioning alone, with nothing kept for a backward pass.
+  public func predict(_ tokens: TokenBatch, rows: Tensor<B.Storage>?)
+    throws(OperationError) -> Conditioning<B.Storage>
+  {
+    try run(tokens, rows: rows, keeps: false).conditioning
+  }
+
+  private func run(_ tokens: TokenBatch, rows: Tensor<B.Storage>?, keeps: Bool)
+    throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
+  {
     var x = try backend.forward(embedding, tokens, table: table, positions: positions, rows: rows)
     var saved = Saved()
     for block in blocks {
       let blockSaved: TextEncoderBlock<B>.Saved
       (x, blockSaved) = try block.forward(x)
-      saved.blocks.append(blockSaved)
+      if keeps { saved.blocks.append(blockSaved) }
     }
     var conditioning = Conditioning(context: x)
     if let pooler { (conditioning.pooled, saved.pooler) = try pooler.forward(x, tokens) }
@@ -119,15 +132,5 @@ public struct TextEncoder<B: Backend> {
       dx = try block.backward(dx, saved.blocks.removeLast())
     }
     return dx
-  }
-
-  /// The conditioning alone, with nothing kept for a backward pass.
-  public func predict(_ tokens: TokenBatch, rows: Tensor<B.Storage>?)
-    throws(OperationError) -> Conditioning<B.Storage>
-  {
-    var x = try backend.forward(embedding, tokens, table: table, positions: positions, rows: rows)
-    for block in blocks { x = try block.forward(x).y }
-    return Conditioning(
-      context: try contextNorm?.forward(x).y ?? x, pooled: try pooler?.forward(x, tokens).pooled)
   }
 }

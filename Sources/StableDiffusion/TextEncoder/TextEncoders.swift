@@ -42,15 +42,13 @@ public struct TextEncoders<B: Backend> {
   public func forward(_ tokens: [TokenBatch], rows: [Component: Tensor<B.Storage>])
     throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
   {
-    try check(tokens)
     var saved = Saved()
-    var parts: [Conditioning<B.Storage>] = []
-    for (place, tokens) in zip(encoders, tokens) {
-      let (part, encoderSaved) = try place.encoder.forward(tokens, rows: rows[place.component])
-      parts.append(part)
+    let conditioning = try joined(tokens) { component, encoder, tokens throws(OperationError) in
+      let (part, encoderSaved) = try encoder.forward(tokens, rows: rows[component])
       saved.encoders.append(encoderSaved)
+      return part
     }
-    return (try joined(parts), saved)
+    return (conditioning, saved)
   }
 
   /// The gradient of what each encoder's token embedding gave, `[batch, length, width]`, of those that were built for it;
@@ -79,26 +77,25 @@ public struct TextEncoders<B: Backend> {
   public func predict(_ tokens: [TokenBatch], rows: [Component: Tensor<B.Storage>])
     throws(OperationError) -> Conditioning<B.Storage>
   {
-    try check(tokens)
-    var parts: [Conditioning<B.Storage>] = []
-    for (place, tokens) in zip(encoders, tokens) {
-      parts.append(try place.encoder.predict(tokens, rows: rows[place.component]))
+    try joined(tokens) { component, encoder, tokens throws(OperationError) in
+      try encoder.predict(tokens, rows: rows[component])
     }
-    return try joined(parts)
   }
 
-  private func joined(_ parts: [Conditioning<B.Storage>]) throws(OperationError) -> Conditioning<B.Storage> {
-    var whole = parts[0]
-    for part in parts.dropFirst() {
-      whole.context = try backend.forward(ConcatenateChannels(), whole.context, part.context)
-      whole.pooled = part.pooled ?? whole.pooled
-    }
-    return whole
-  }
-
-  private func check(_ tokens: [TokenBatch]) throws(OperationError) {
+  /// What every encoder makes of its tokens, as one.
+  private func joined(
+    _ tokens: [TokenBatch],
+    _ part: (Component, TextEncoder<B>, TokenBatch) throws(OperationError) -> Conditioning<B.Storage>
+  ) throws(OperationError) -> Conditioning<B.Storage> {
     try require(
       tokens.count == encoders.count, "TextEncoders.forward",
       "\(tokens.count) batches of tokens for \(encoders.count) text encoders")
+    var whole = try part(encoders[0].component, encoders[0].encoder, tokens[0])
+    for (place, tokens) in zip(encoders, tokens).dropFirst() {
+      let next = try part(place.component, place.encoder, tokens)
+      whole.context = try backend.forward(ConcatenateChannels(), whole.context, next.context)
+      whole.pooled = next.pooled ?? whole.pooled
+    }
+    return whole
   }
 }

@@ -45,13 +45,14 @@ struct DownBlock<B: Backend> {
   }
 
   func forward(
-    _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>
+    _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>,
+    keeps: Bool
   ) throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved) {
     var h = x
     var saved = Saved()
     for stage in stages {
       let stageSaved: UNetStage<B>.Saved
-      (h, stageSaved) = try stage.forward(h, time: time, context: context)
+      (h, stageSaved) = try stage.forward(h, time: time, context: context, keeps: keeps)
       saved.stages.append(stageSaved)
       skips.push(h)
     }
@@ -75,20 +76,5 @@ struct DownBlock<B: Backend> {
       gradients.features = try backend.add(gradients.features, gradients.skips.pop())
       try stage.backward(saved.stages.removeLast(), &gradients)
     }
-  }
-
-  func predict(
-    _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>
-  ) throws(OperationError) -> Tensor<B.Storage> {
-    var h = x
-    for stage in stages {
-      h = try stage.predict(h, time: time, context: context)
-      skips.push(h)
-    }
-    if let downsample {
-      h = try downsample.forward(h)
-      skips.push(h)
-    }
-    return h
   }
 }

@@ -20,22 +20,16 @@ struct MiddleBlock<B: Backend> {
       scope, 1, configuration, level: level, inputs: level.channels, transformers: 0, plan: &plan)
   }
 
-  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
+  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, keeps: Bool)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
-    let (h, firstSaved) = try first.forward(x, time: time, context: context)
-    let (y, secondSaved) = try second.forward(h, time: time, context: context)
+    let (h, firstSaved) = try first.forward(x, time: time, context: context, keeps: keeps)
+    let (y, secondSaved) = try second.forward(h, time: time, context: context, keeps: keeps)
     return (y, Saved(first: firstSaved, second: secondSaved))
   }
 
   func backward(_ saved: consuming Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
     try second.backward(saved.second, &gradients)
     try first.backward(saved.first, &gradients)
-  }
-
-  func predict(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
-    throws(OperationError) -> Tensor<B.Storage>
-  {
-    try second.predict(first.predict(x, time: time, context: context), time: time, context: context)
   }
 }

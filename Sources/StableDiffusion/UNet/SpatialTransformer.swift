@@ -15,8 +15,8 @@ struct SpatialTransformer<B: Backend> {
 
   struct Saved: Sendable {
     /// nil where no gradient passes.
-    let norm: GroupNormLayer<B>.Saved?
-    var blocks: [TransformerBlock<B>.Saved]
+    fileprivate let norm: GroupNormLayer<B>.Saved?
+    fileprivate var blocks: [TransformerBlock<B>.Saved]
   }
 
   init(
@@ -40,19 +40,18 @@ struct SpatialTransformer<B: Backend> {
       scope.packed(for: plan.next().directions)["proj_out"], channels, channels, isConvolution: isConvolution)
   }
 
-  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>)
+  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, keeps: Bool)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
     var (h, normSaved) = try norm.forward(x)
+    var saved = Saved(norm: below.kept(normSaved, if: keeps), blocks: [])
     h = try projectIn.forward(h.reshaped([x.shape[0], x.shape[1] * x.shape[2], x.shape[3]]))
-    var blocksSaved: [TransformerBlock<B>.Saved] = []
     for block in blocks {
-      let saved: TransformerBlock<B>.Saved
-      (h, saved) = try block.forward(h, context: context)
-      blocksSaved.append(saved)
+      let blockSaved: TransformerBlock<B>.Saved
+      (h, blockSaved) = try block.forward(h, context: context, keeps: keeps)
+      saved.blocks.append(blockSaved)
     }
-    let y = try projectOut.forward(h.reshaped(x.shape), residual: x)
-    return (y, Saved(norm: below.kept(normSaved), blocks: blocksSaved))
+    return (try projectOut.forward(h.reshaped(x.shape), residual: x), saved)
   }
 
   func backward(_ saved: consuming Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
@@ -64,12 +63,5 @@ struct SpatialTransformer<B: Backend> {
     guard let normSaved = saved.norm else { return }
     gradients.features = try norm.backward(
       projectIn.backward(gradients.features).reshaped(shape), normSaved, residual: dy)
-  }
-
-  func predict(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
-    var h = try norm.forward(x).y
-    h = try projectIn.forward(h.reshaped([x.shape[0], x.shape[1] * x.shape[2], x.shape[3]]))
-    for block in blocks { h = try block.forward(h, context: context).y }
-    return try projectOut.forward(h.reshaped(x.shape), residual: x)
   }
 }

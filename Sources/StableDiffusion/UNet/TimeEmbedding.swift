@@ -43,13 +43,14 @@ struct TimeEmbedding<B: Backend> {
 
   /// - Parameter timesteps: one for each sample of the batch.
   /// - Returns: `saved` is nil where no gradient passes.
-  func forward(_ timesteps: [Float], _ conditioning: Conditioning<B.Storage>)
+  func forward(_ timesteps: [Float], _ conditioning: Conditioning<B.Storage>, keeps: Bool)
     throws(OperationError) -> (time: Tensor<B.Storage>, saved: Saved?)
   {
     let embedding = try linear2.forward(linear1.forward(backend.forward(sinusoids, timesteps)))
     guard let added else { return (embedding, nil) }
     let (sum, addedSaved) = try added.forward(conditioning, residual: embedding)
-    return (try backend.forward(Activation.silu, sum), routes.kept(Saved(embedding: sum, added: addedSaved)))
+    let saved = routes.kept(Saved(embedding: sum, added: addedSaved), if: keeps)
+    return (try backend.forward(Activation.silu, sum), saved)
   }
 
   func backward(_ saved: Saved?, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {

@@ -53,20 +53,20 @@ struct TransformerBlock<B: Backend> {
     feedForward = try FeedForward(upper["ff"], width)
   }
 
-  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>)
+  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, keeps: Bool)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
     let (normal1, norm1Saved) = try norm1.forward(x)
     let (h1, selfAttentionSaved) = try selfAttention.forward(normal1, context: normal1, residual: x)
     let (normal2, norm2Saved) = try norm2.forward(h1)
+    let belowSaved = below.kept(
+      Saved.Below(norm1: norm1Saved, selfAttention: selfAttentionSaved, norm2: norm2Saved), if: keeps)
     let (h2, crossAttentionSaved) = try crossAttention.forward(normal2, context: context, residual: h1)
+    let crossSaved = cross.kept(crossAttentionSaved, if: keeps)
     let (normal3, norm3Saved) = try norm3.forward(h2)
     let (y, feedForwardSaved) = try feedForward.forward(normal3, residual: h2)
-    let saved = Saved(
-      below: below.kept(.init(norm1: norm1Saved, selfAttention: selfAttentionSaved, norm2: norm2Saved)),
-      cross: cross.kept(crossAttentionSaved),
-      above: above.kept(.init(norm3: norm3Saved, feedForward: feedForwardSaved)))
-    return (y, saved)
+    let aboveSaved = above.kept(Saved.Above(norm3: norm3Saved, feedForward: feedForwardSaved), if: keeps)
+    return (y, Saved(below: belowSaved, cross: crossSaved, above: aboveSaved))
   }
 
   func backward(_ saved: Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {

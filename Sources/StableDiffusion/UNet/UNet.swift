@@ -85,31 +85,7 @@ public struct UNet<B: Backend> {
   public func forward(_ sample: Tensor<B.Storage>, timesteps: [Float], conditioning: Conditioning<B.Storage>)
     throws(OperationError) -> (prediction: Tensor<B.Storage>, saved: Saved)
   {
-    try check(sample.shape, timesteps, conditioning)
-    let context = conditioning.context
-    var saved = Saved()
-    let time: Tensor<B.Storage>
-    (time, saved.time) = try timeEmbedding.forward(timesteps, conditioning)
-    var skips = SkipStack<B.Storage>()
-    var h = try convIn.forward(sample)
-    skips.push(h)
-    for block in downBlocks {
-      let blockSaved: DownBlock<B>.Saved
-      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips)
-      saved.downBlocks.append(blockSaved)
-    }
-    let middleSaved: MiddleBlock<B>.Saved
-    (h, middleSaved) = try middleBlock.forward(h, time: time, context: context)
-    saved.middleBlock.append(middleSaved)
-    for block in upBlocks {
-      let blockSaved: UpBlock<B>.Saved
-      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips)
-      saved.upBlocks.append(blockSaved)
-    }
-    let normSaved: GroupNormLayer<B>.Saved
-    (h, normSaved) = try normOut.forward(h)
-    saved.normOut.append(normSaved)
-    return (try convOut.forward(h), saved)
+    try run(sample, timesteps: timesteps, conditioning, keeps: true)
   }
 
   /// The conditioning's gradients, those that the model was built for.
@@ -136,16 +112,37 @@ public struct UNet<B: Backend> {
   public func predict(_ sample: Tensor<B.Storage>, timesteps: [Float], conditioning: Conditioning<B.Storage>)
     throws(OperationError) -> Tensor<B.Storage>
   {
+    try run(sample, timesteps: timesteps, conditioning, keeps: false).prediction
+  }
+
+  private func run(
+    _ sample: Tensor<B.Storage>, timesteps: [Float], _ conditioning: Conditioning<B.Storage>, keeps: Bool
+  ) throws(OperationError) -> (prediction: Tensor<B.Storage>, saved: Saved) {
     try check(sample.shape, timesteps, conditioning)
     let context = conditioning.context
-    let time = try timeEmbedding.forward(timesteps, conditioning).time
+    var saved = Saved()
+    let time: Tensor<B.Storage>
+    (time, saved.time) = try timeEmbedding.forward(timesteps, conditioning, keeps: keeps)
     var skips = SkipStack<B.Storage>()
     var h = try convIn.forward(sample)
     skips.push(h)
-    for block in downBlocks { h = try block.predict(h, time: time, context: context, skips: &skips) }
-    h = try middleBlock.predict(h, time: time, context: context)
-    for block in upBlocks { h = try block.predict(h, time: time, context: context, skips: &skips) }
-    return try convOut.forward(normOut.forward(h).y)
+    for block in downBlocks {
+      let blockSaved: DownBlock<B>.Saved
+      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips, keeps: keeps)
+      saved.downBlocks.append(blockSaved)
+    }
+    let middleSaved: MiddleBlock<B>.Saved
+    (h, middleSaved) = try middleBlock.forward(h, time: time, context: context, keeps: keeps)
+    saved.middleBlock.append(middleSaved)
+    for block in upBlocks {
+      let blockSaved: UpBlock<B>.Saved
+      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips, keeps: keeps)
+      saved.upBlocks.append(blockSaved)
+    }
+    let normSaved: GroupNormLayer<B>.Saved
+    (h, normSaved) = try normOut.forward(h)
+    if keeps && !gradientNames.isEmpty { saved.normOut.append(normSaved) }
+    return (try convOut.forward(h), saved)
   }
 
   private func check(_ sample: Shape, _ timesteps: [Float], _ conditioning: Conditioning<B.Storage>)

@@ -244,6 +244,9 @@ extension UNetConfiguration {
   /// Throws for the settings that make another kind of model of it.
   private static func refuseOtherModels(_ settings: SettingsReader) throws {
     try settings.require("mid_block_type", "UNetMidBlock2DCrossAttn")
+    if settings.isNull("mid_block_type") {
+      throw UserError(.badData, at: .key("mid_block_type"), "null: UNets without a middle are not supported")
+    }
     try settings.require("act_fn", "silu")
     try settings.require("downsample_padding", 1)
     try settings.require("mid_block_scale_factor", 1)

@@ -35,15 +35,12 @@ struct UNetStage<B: Backend> {
     takesGradient = plan.resultTakesGradient
   }
 
-  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
+  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, keeps: Bool)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
-    guard takesGradient else {
-      return (try predict(x, time: time, context: context), Saved(resnet: nil, transformer: nil))
-    }
-    let (h, resnetSaved) = try resnet.forward(x, time: time)
+    let (h, resnetSaved) = try resnet.forward(x, time: time, keeps: keeps)
     guard let transformer else { return (h, Saved(resnet: resnetSaved, transformer: nil)) }
-    let (y, transformerSaved) = try transformer.forward(h, context: context)
+    let (y, transformerSaved) = try transformer.forward(h, context: context, keeps: keeps)
     return (y, Saved(resnet: resnetSaved, transformer: transformerSaved))
   }
 
@@ -52,12 +49,5 @@ struct UNetStage<B: Backend> {
       try transformer.backward(transformerSaved, &gradients)
     }
     if let resnetSaved = saved.resnet { try resnet.backward(resnetSaved, &gradients) }
-  }
-
-  func predict(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>)
-    throws(OperationError) -> Tensor<B.Storage>
-  {
-    let h = try resnet.forward(x, time: time).y
-    return try transformer?.predict(h, context: context) ?? h
   }
 }

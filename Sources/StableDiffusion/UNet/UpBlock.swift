@@ -52,14 +52,15 @@ struct UpBlock<B: Backend> {
   }
 
   func forward(
-    _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>
+    _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>,
+    keeps: Bool
   ) throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved) {
     var h = x
     var saved = Saved()
     for stage in stages {
       h = try backend.forward(ConcatenateChannels(), h, skips.pop())
       let stageSaved: UNetStage<B>.Saved
-      (h, stageSaved) = try stage.forward(h, time: time, context: context)
+      (h, stageSaved) = try stage.forward(h, time: time, context: context, keeps: keeps)
       saved.stages.append(stageSaved)
     }
     if let upsample {
@@ -82,20 +83,6 @@ struct UpBlock<B: Backend> {
         ConcatenateChannels(), gradients.features, channels: input.channels)
       if input.skipTakesGradient { gradients.skips.push(dSkip) }
     }
-  }
-
-  func predict(
-    _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>
-  ) throws(OperationError) -> Tensor<B.Storage> {
-    var h = x
-    for stage in stages {
-      h = try stage.predict(
-        backend.forward(ConcatenateChannels(), h, skips.pop()), time: time, context: context)
-    }
-    if let upsample {
-      h = try upsample.forward(backend.forward(doubling(of: h.shape, toMeet: skips.nextShape), h))
-    }
-    return h
   }
 
   /// Doubles height and width to those of the next skip, which were odd before they were halved where they are one

@@ -68,6 +68,17 @@ import Testing
     }
   }
 
+  /// Both files of a pair that are named, as a shell's `*` names them, are one word; two files of one word are refused.
+  @Test func aPairThatIsNamedTwiceIsOneWord() throws {
+    let pair = ["learned_embeds.safetensors", "learned_embeds_2.safetensors"].flatMap { ["--embedding", fixture($0)] }
+    let result = try Program.run(["tokenize", "--json"] + pair + ["<xl>"])
+    #expect(result.code == 0 && result.output == "[49406,49408,49409,49407]\n", "\(result.output)\(result.error)")
+    let twice = try Program.run([
+      "tokenize", "--embedding", fixture("webui.pt"), "--embedding", fixture("webui-half.pt"), "x",
+    ])
+    #expect(twice.code == 65 && twice.error.contains("already exists"), "\(twice.error)")
+  }
+
   /// Hashes by `sha256sum`; the older one by the web UI's own function in Python, on the rows of the fixture.
   @Test func inspectSaysWhatAFileIs() throws {
     let url = Fixtures.url("embeddings/webui.pt")

@@ -192,6 +192,16 @@ import TextualInversion
       ([Self.word("<a>", vectors: 1, value: 1e28)], "that is no word"),
       ([Self.word("<a>", vectors: 1, value: 3e38)], "that is no word"),
       ([EmbeddingFile(word: "<a>", rows: [.textEncoder: HostTensor([1, 3], [0, 0, 0])])], "another kind of model"),
+      (
+        [EmbeddingFile(word: "<a>", rows: [.textEncoder3: HostTensor([1, 3], [0, 0, 0])])], "no rows for this model's"
+      ),
+      (
+        [
+          EmbeddingFile(
+            word: "<a>",
+            rows: Self.word("<a>", vectors: 1).rows.merging([.textEncoder2: HostTensor([1, 1], [0])]) { $1 })
+        ], "rows for a text_encoder_2"
+      ),
       ([EmbeddingFile(word: "<a>", rows: [.textEncoder: HostTensor([3], [0, 0, 0])])], "not [vectors, width]"),
       ([EmbeddingFile(word: "<a>", rows: [.textEncoder: HostTensor([], [0])])], "not [vectors, width]"),
     ]

@@ -59,7 +59,7 @@ import TextualInversion
         try train(on: backend, in: unbroken, until: Self.steps, method: method)
         try train(on: backend, in: broken, until: 2, method: method)
         try train(on: backend, in: broken, until: Self.steps, resumes: true, method: method)
-        for name in ["learned_embeds.safetensors", "metrics.csv"] {
+        for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] {
           let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
           let actual = try Data(contentsOf: broken.appendingPathComponent(name))
           #expect(actual == expected, "\(name)")
@@ -83,7 +83,7 @@ import TextualInversion
         try metrics.write(contentsOf: Data("5,0.0".utf8))
         try metrics.close()
         try train(on: backend, in: killed, until: Self.steps, resumes: true)
-        for name in ["learned_embeds.safetensors", "metrics.csv"] {
+        for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] {
           let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
           #expect(try Data(contentsOf: killed.appendingPathComponent(name)) == expected, "\(name)")
         }

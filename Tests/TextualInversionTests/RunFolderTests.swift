@@ -85,7 +85,14 @@ func expectRefusal(
       try FileManager.default.removeItem(at: url.appendingPathComponent("learned_embeds.safetensors"))
       expectRefusal(.cannotCreate, "--resume") { _ = try RunFolder(new: url) }
       // With leave, nothing of it stays: a later resume can't go on from it.
+      // The word of a run that is thrown away goes as well, whatever it was called.
+      var settings = try DemoRun.settings(steps: 1)
+      settings.placeholder = try Placeholder("<other>", vectors: 1)
+      #expect(try DemoRun.make(RunFolder(new: url, overwriting: true), settings).run() == .finished)
+      #expect(
+        try names(url).filter { $0.hasSuffix(".safetensors") } == ["learned_embeds.safetensors", "other.safetensors"])
       try DemoRun.train(RunFolder(new: url, overwriting: true), steps: 1)
+      #expect(try !names(url).contains("other.safetensors"))
       #expect(try names(url.appendingPathComponent("checkpoints")) == ["step-00000001.safetensors"])
       #expect(MetricsTable(reading: url.appendingPathComponent("metrics.csv")).rows.count == 1)
     }

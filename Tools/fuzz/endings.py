@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-KEPT = ["learned_embeds.safetensors", "metrics.csv"]
+KEPT = ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"]
 ENDINGS = ["KILL", "TERM", "HUP", "INT", "PIPE"]
 
 

@@ -24,17 +24,29 @@ public struct EmbeddingFile: Sendable {
   /// How many tokens of a prompt the word takes.
   public var vectors: Int { rows.values.lazy.map(\.shape.rows).max() ?? 0 }
 
-  /// Throws `badData` unless a model can take the rows.
+  /// Throws `badData` unless a model can take the rows: for one of its text encoders at least, and for none that it lacks. T5's are
+  /// carried over by files and used by no model here.
   ///
-  /// - Parameters:
-  ///   - width: the model's.
-  ///   - places: how many tokens of a prompt the model reads.
-  ///   - longest: the greatest norm of a row in the model's vocabulary.
-  func check(width: Int, places: Int, longest: Float) throws(UserError) {
-    guard let rows = rows[.textEncoder] else {
+  /// - Parameter vocabularies: those of the model's text encoders.
+  func check(_ vocabularies: [EncoderVocabulary]) throws(UserError) {
+    let known = vocabularies.map(\.encoder)
+    for component in rows.keys where component != .textEncoder3 && !known.contains(component) {
+      throw UserError(
+        .badData,
+        "\(quoted(word)) was learned on another kind of model: it has rows for a \(component.rawValue), which this model has "
+          + "not")
+    }
+    guard rows.keys.contains(where: known.contains) else {
       throw UserError(
         .badData, "\(quoted(word)) was learned on another kind of model: it has no rows for this model's text encoder")
     }
+    for vocabulary in vocabularies {
+      if let rows = rows[vocabulary.encoder] { try check(rows, vocabulary) }
+    }
+  }
+
+  private func check(_ rows: HostTensor, _ vocabulary: EncoderVocabulary) throws(UserError) {
+    let (width, places, longest) = (vocabulary.width, vocabulary.places, vocabulary.longest)
     guard rows.shape.rank == 2, rows.shape.count > 0 else {
       throw UserError(.badData, "\(quoted(word)) is \(rows.shape), not [vectors, width]")
     }
@@ -62,4 +74,15 @@ public struct EmbeddingFile: Sendable {
   /// How many times as long as the vocabulary's longest row a word's may be. Trained ones reach some tens.
   private static let mostOfLongest: Float = 1000
   static let retraining = "its training diverged: train again, with a lower rate"
+}
+
+/// What a word's rows are held against: the words that a text encoder knows.
+struct EncoderVocabulary {
+  let encoder: Component
+  /// Of a row.
+  let width: Int
+  /// How many tokens of a prompt the encoder reads.
+  let places: Int
+  /// The greatest norm of a row.
+  let longest: Float
 }

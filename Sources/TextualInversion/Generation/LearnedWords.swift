@@ -31,7 +31,10 @@ struct LearnedWords {
     let longest = embeddings.isEmpty ? 0 : try model.tokenTable().rowNorms.max() ?? 0
     for embedding in embeddings {
       do throws(UserError) {
-        try embedding.check(width: width, places: tokenizer.promptLength - 2, longest: longest)
+        try embedding.check([
+          EncoderVocabulary(
+            encoder: .textEncoder, width: width, places: tokenizer.promptLength - 2, longest: longest)
+        ])
         if let other = words.first(where: { $0.word.lowercased() == embedding.word.lowercased() }) {
           throw UserError(
             .badData, "its word \(quoted(embedding.word)) is that of \(other.url?.path ?? "another") as well",

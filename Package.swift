@@ -70,3 +70,11 @@ let package = Package(
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu2x
 )
+
+// Needs the compiler's fuzzer; Tools/fuzz/run asks for it.
+if Context.environment["TI_GPU_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "ti-gpu-fuzz", dependencies: ["Tensors", "ModelFiles", "Images", "StableDiffusion", "TextualInversion"],
+      path: "Tools/fuzz/Targets"))
+}

@@ -14,6 +14,7 @@ typedef struct {
   jmp_buf escape;
   char *message;
   struct jpeg_decompress_struct decoder;
+  struct jpeg_progress_mgr progress;
   uint8_t *row;  // of CMYK
 } jpeg_state;
 
@@ -30,6 +31,14 @@ static void on_message(j_common_ptr common, int level) {
   if (level >= 0) return;
   int code = common->err->msg_code;
   if (code == JWRN_JPEG_EOF || code == JWRN_HIT_MARKER) on_error(common);
+}
+
+// A small file can have as many passes over a large picture as it likes; real ones have about ten.
+static void on_progress(j_common_ptr common) {
+  jpeg_state *state = (jpeg_state *)common->err;
+  if (state->decoder.input_scan_number <= 100) return;
+  codecs_fail(state->message, "it has over 100 passes");
+  longjmp(state->escape, 1);
 }
 
 static void on_output(j_common_ptr common) { (void)common; }
@@ -51,6 +60,7 @@ static int decode(jpeg_state *state, const uint8_t *bytes, size_t length, size_t
   if (setjmp(state->escape)) return 0;
   struct jpeg_decompress_struct *decoder = &state->decoder;
   jpeg_create_decompress(decoder);
+  decoder->progress = &state->progress;
   jpeg_mem_src(decoder, (unsigned char *)bytes, (unsigned long)length);
   jpeg_save_markers(decoder, JPEG_APP0 + 1, 0xFFFF);
   jpeg_read_header(decoder, TRUE);
@@ -86,6 +96,7 @@ int codecs_decode_jpeg(const uint8_t *bytes, size_t length, size_t pixel_limit, 
   state.errors.error_exit = on_error;
   state.errors.emit_message = on_message;
   state.errors.output_message = on_output;
+  state.progress.progress_monitor = on_progress;
   int done = decode(&state, bytes, length, pixel_limit, picture);
   jpeg_destroy_decompress(&state.decoder);
   free(state.row);

@@ -62,6 +62,9 @@ static int decode(png_state *state, size_t pixel_limit, image_codecs_picture *pi
   png_set_read_fn(png, state, read_bytes);
   png_set_user_limits(png, 0x7FFFFFFF, 0x7FFFFFFF);  // the limit is on their product, below
   png_set_chunk_malloc_max(png, 16 << 20);
+  // What has no say in the pixels and is compressed could be as large as it likes, a thousand times over.
+  static const png_byte passed_over[] = "tEXt\0zTXt\0iTXt\0iCCP\0sPLT";
+  png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, passed_over, sizeof passed_over / 5);
   png_read_info(png, state->info);
 
   png_uint_32 width = 0, height = 0;

@@ -37,6 +37,8 @@ import Testing
       Issue.record("name and step are not read")
       return
     }
+    let wide = try open("zip64.pt")
+    try expectTensor(wide.value["string_to_param"]?["*"], of: wide, "zip64/*")
     let first = try open("first.pt")
     try expectTensor(first.value["string_to_param"]?["*"], of: first, "first/*")
     let diffusers = try open("learned_embeds.bin")
@@ -47,11 +49,26 @@ import Testing
     ("hostile-system.pt", "posix.system"), ("hostile-eval.pt", "eval"), ("hostile-stack-global.pt", "posix.system"),
     ("hostile-getattr.pt", "getattr"), ("bomb-nested.pt", "too deep"), ("bomb-shared.pt", "too deep"),
     ("bomb-doubling.pt", "too large"), ("bomb-cycle.pt", "too deep"), ("bomb-size.pt", "too early"),
+    ("bomb-long.pt", "opcode 139"), ("bomb-frame.pt", "too early"), ("bomb-tuple.pt", "too deep"),
+    ("bomb-reduce.pt", "too deep"), ("bomb-build.pt", "too deep"), ("bomb-marks.pt", "has not put"),
+    ("hostile-getattr-4.pt", "builtins.getattr"), ("hostile-load.pt", "torch.storage._load_from_bytes"),
+    ("hostile-numpy.pt", "_reconstruct"), ("hostile-inst.pt", "opcode 105"), ("hostile-object.pt", "opcode 111"),
+    ("hostile-extension.pt", "opcode 130"), ("hostile-name.pt", "os??[31m.system"),
+    ("false-offset.pt", "larger than its storage"), ("false-far.pt", "larger than its storage"),
+    ("false-negative.pt", "impossible size"), ("false-negative-stride.pt", "impossible size"),
+    ("false-stride.pt", "impossible size"), ("false-product.pt", "impossible size"),
+    ("false-repeated.pt", "larger than its storage"), ("false-wide.pt", "impossible size"),
+    ("false-axes.pt", "impossible size"), ("false-deflated.pt", "is compressed"), ("false-twice.pt", "is there twice"),
+    ("false-overlap.pt", "overlap"), ("false-large.pt", "ends behind the file"), ("false-place.pt", "lies outside"),
+    ("false-count.pt", "does not end as one"), ("false-table.pt", "does not end as one"),
+    ("false-table-place.pt", "does not end as one"), ("false-wide-table.pt", "does not end as one"),
+    ("false-wide-numbers.pt", "does not end as one"),
   ])
   func whatIsNoDataIsRefused(_ name: String, _ mentions: String) throws {
     let error = try #require(userError { _ = try open(name) })
     #expect(error.kind == .badData)
     #expect("\(error)".contains(mentions), "\(error)")
+    #expect(error.places == [.file(Fixtures.url("torch/\(name)"))])
   }
 
   /// Every cut is refused, or the tensors of what is left; none traps.

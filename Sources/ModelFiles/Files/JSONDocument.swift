@@ -31,7 +31,7 @@ extension Decodable {
 
   /// Decodes a JSON file, with the same promises; the error names the file.
   public init(jsonFile url: URL) throws(UserError) {
-    let data = try Data(contentsOfInput: url, limit: 64 << 20)
+    let data = try Data(contentsOfInput: url, limit: 16 << 20)
     do throws(UserError) { try self.init(json: data) } catch { throw error.at(.file(url)) }
   }
 }

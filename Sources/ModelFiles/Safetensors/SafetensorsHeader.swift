@@ -14,6 +14,8 @@ struct SafetensorsHeader: Sendable {
 
   /// What the format allows a header to take.
   static let lengthLimit = 100_000_000
+  /// Tensors, and strings of the metadata: the largest models have some thousands.
+  private static let mostMembers = 100_000
 
   private(set) var entries: [String: Entry] = [:]
   private(set) var metadata: [String: String] = [:]
@@ -26,10 +28,16 @@ struct SafetensorsHeader: Sendable {
     var keys: Set<String> = []
     try text.object { (key: String, text: inout JSONText) throws(Malformed) in
       guard keys.insert(key).inserted else { throw Malformed(reason: "\(quoted(key)) stands in the header twice") }
+      guard keys.count <= Self.mostMembers else {
+        throw Malformed(reason: "the header has over \(Self.mostMembers) tensors")
+      }
       if key == "__metadata__" {
         try text.object { (key: String, text: inout JSONText) throws(Malformed) in
           guard metadata.updateValue(try text.string(), forKey: key) == nil else {
             throw Malformed(reason: "\(quoted(key)) stands in the metadata twice")
+          }
+          guard metadata.count <= Self.mostMembers else {
+            throw Malformed(reason: "the metadata has over \(Self.mostMembers) strings")
           }
         }
       } else {

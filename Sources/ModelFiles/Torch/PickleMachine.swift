@@ -5,9 +5,10 @@ import Tensors
 /// Containers live in one table and values name them by their number, so that nesting, however deep, costs no stack, and cycles
 /// no memory. Depth, count and size of what comes out are bounded.
 struct PickleMachine {
-  /// Why a pickle was refused; the file's name is added by the caller.
+  /// Why a pickle was refused, and what to do; the file's name is added by the caller.
   struct Refusal: Error {
     let reason: String
+    var remedy = "fetch or make the file again"
   }
 
   private enum Item {
@@ -33,9 +34,10 @@ struct PickleMachine {
   /// Items put into containers: a pickle can ask for the same ones again and again.
   private var items = 0
 
-  private static let mostSteps = 8_000_000
-  private static let mostItems = 8_000_000
-  private static let mostValues = 2_000_000
+  // A checkpoint of four thousand tensors, with what its optimizer remembers, takes half of these.
+  private static let mostSteps = 1_000_000
+  private static let mostItems = 1_000_000
+  private static let mostValues = 1_000_000
   private static let deepest = 64
 
   /// Reads the pickle that begins at the reader's position.
@@ -160,7 +162,9 @@ struct PickleMachine {
 
   private mutating func push(module: String, name: String) throws(Refusal) {
     guard let known = PickleName(module: module, name: name) else {
-      throw Refusal(reason: "its pickle wants to run \(quoted("\(module).\(name)")), which is no tensor's: refused")
+      throw Refusal(
+        reason: "its pickle wants to run \(quoted("\(module).\(name)")), which is no tensor's: refused",
+        remedy: "name a file that holds tensors alone, such as a safetensors file")
     }
     stack.append(.name(known))
   }

@@ -13,7 +13,7 @@ public struct TorchFile: Sendable {
   private let storages: [String: Range<Int>]
 
   /// The largest pickle: that of a checkpoint of thousands of tensors takes less than a megabyte.
-  private static let largestPickle = 256 << 20
+  private static let largestPickle = 32 << 20
 
   /// How many bytes `begins` looks at.
   static let startLength = 9
@@ -38,14 +38,17 @@ public struct TorchFile: Sendable {
   public init(_ url: URL) throws(UserError) {
     self.url = url
     file = try InputFile(url)
-    guard file.size >= 4 else { throw UserError(.badData, "\(url.path): \(file.size) bytes are no PyTorch file") }
+    guard file.size >= 4 else {
+      throw UserError(
+        .badData, at: .file(url), "its \(file.size) bytes are no PyTorch file", remedy: "is it the right one?")
+    }
     let start = try file.bytes(at: 0, count: min(file.size, Self.startLength))
     if start.starts(with: [0x50, 0x4B, 3, 4]) {
       (value, storages) = try Self.zipped(file)
     } else if Self.begins(start) {
       (value, storages) = try Self.legacy(file)
     } else {
-      throw UserError(.badData, "\(url.path): no PyTorch file; is it the right one?")
+      throw UserError(.badData, at: .file(url), "no PyTorch file", remedy: "is it the right one?")
     }
   }
 
@@ -53,7 +56,7 @@ public struct TorchFile: Sendable {
     value: PickleValue, rest: ByteReader
   ) {
     do { return try PickleMachine.read(reader) } catch {
-      throw UserError(.badData, "\(file.url.path): \(error.reason)")
+      throw UserError(.badData, at: .file(file.url), error.reason, remedy: error.remedy)
     }
   }
 
@@ -63,16 +66,20 @@ public struct TorchFile: Sendable {
     let suffix = "data.pkl"
     guard let name = archive.members.keys.first(where: { $0 == suffix || $0.hasSuffix("/" + suffix) }),
       let place = archive.members[name]
-    else { throw UserError(.badData, "\(file.url.path): a ZIP file that PyTorch did not write; is it the right one?") }
+    else {
+      throw UserError(
+        .badData, at: .file(file.url), "a ZIP file that PyTorch did not write", remedy: "is it the right one?")
+    }
     guard place.count <= largestPickle else {
-      throw UserError(.badData, "\(file.url.path): its pickle takes \(place.count) bytes; is it the right file?")
+      throw UserError(
+        .badData, at: .file(file.url), "its pickle takes \(place.count) bytes", remedy: "is it the right file?")
     }
     let order = name.dropLast(suffix.count) + "byteorder"
     if let place = archive.members[String(order)], place.count < 16,
       String(decoding: try file.bytes(at: place.lowerBound, count: place.count), as: UTF8.self) == "big"
     {
       throw UserError(
-        .badData, "\(file.url.path): its numbers are big-endian; save it again on a little-endian machine")
+        .badData, at: .file(file.url), "its numbers are big-endian", remedy: "save it again on a little-endian machine")
     }
     let value = try pickle(file, ByteReader(try file.bytes(at: place.lowerBound, count: place.count))).value
     let prefix = name.dropLast(suffix.count) + "data/"
@@ -90,7 +97,7 @@ public struct TorchFile: Sendable {
     let (value, behind) = try pickle(file, reader)
     let (names, end) = try pickle(file, behind)
     func damaged() -> UserError {
-      UserError(.badData, "\(file.url.path): ends too early; fetch or make the file again")
+      UserError(.badData, at: .file(file.url), "ends too early", remedy: "fetch or make the file again")
     }
     guard case .list(let keys) = names else { throw damaged() }
     var types: [String: PickledTensor] = [:]
@@ -114,9 +121,10 @@ public struct TorchFile: Sendable {
   package func tensor(_ tensor: PickledTensor) throws(UserError) -> HostTensor {
     let shape = Shape(tensor.dimensions)
     let damaged = UserError(
-      .badData, "\(url.path): its storage \(quoted(tensor.storage)) is damaged; fetch or make the file again")
+      .badData, at: .file(url), "its storage \(quoted(tensor.storage)) is damaged",
+      remedy: "fetch or make the file again")
     guard tensor.type.isFloat else {
-      throw UserError(.badData, "\(url.path): a tensor is \(tensor.type.rawValue), but floats are needed")
+      throw UserError(.badData, at: .file(url), "a tensor is \(tensor.type.rawValue), but floats are needed")
     }
     guard !tensor.dimensions.contains(0) else { return HostTensor(shape, []) }
     guard let storage = storages[tensor.storage] else { throw damaged }
@@ -125,7 +133,8 @@ public struct TorchFile: Sendable {
     guard last < storage.count / size else { throw damaged }
     let count = last + 1 - tensor.offset
     guard count < HostMemory.limit / 8 else {
-      throw UserError(.badData, "\(url.path): \(shape) does not fit into memory; is it the right file?")
+      throw UserError(
+        .badData, at: .file(url), "\(shape) does not fit into memory", remedy: "is it the right file?")
     }
     let bytes = try file.bytes(at: storage.lowerBound + tensor.offset * size, count: count * size)
     let values = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
@@ -185,13 +194,10 @@ extension PickleValue {
     }
   }
 
-  /// What stands in it under text keys, at most three deep and in its order, up to the hundred thousandth; keys of keys have dots
-  /// between them. A value that is no dictionary itself has the empty name.
+  /// What stands in it under text keys, at most three deep and in its order; keys of keys have dots between them. A value that is
+  /// no dictionary itself has the empty name.
   package func walk(_ body: (_ name: String, _ value: PickleValue) -> Void) {
-    var count = 0
     func walk(_ value: PickleValue, _ name: String, depth: Int) {
-      count += 1
-      guard count <= 100_000 else { return }
       guard case .dictionary(let pairs) = value, depth < 3 else { return body(name, value) }
       // Longer keys are no names, and repeated often enough they would fill the memory.
       for case (.text(let key), let value) in pairs where key.utf8.count <= 512 {

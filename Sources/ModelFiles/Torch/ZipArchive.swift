@@ -9,13 +9,16 @@ struct ZipArchive: Sendable {
   let members: [String: Range<Int>]
 
   private static let mostMembers = 1 << 18
+  /// A line of the table of members takes 46 bytes and its name; theirs are short.
+  private static let largestDirectory = 32 << 20
 
   init(_ file: InputFile) throws(UserError) {
     let directory = try Self.directory(file)
     var members: [String: Range<Int>] = [:]
+    var spans: [(range: Range<Int>, name: String)] = []
     var reader = ByteReader(try file.bytes(at: directory.range.lowerBound, count: directory.range.count))
     func damaged(_ reason: String) -> UserError {
-      UserError(.badData, "\(file.url.path): \(reason); fetch or make the file again")
+      UserError(.badData, at: .file(file.url), reason, remedy: "fetch or make the file again")
     }
     for _ in 0..<directory.count {
       guard let entry = Entry(&reader) else { throw damaged("its table of members is damaged") }
@@ -40,6 +43,12 @@ struct ZipArchive: Sendable {
       guard members.updateValue(start..<start + entry.size, forKey: entry.name) == nil else {
         throw damaged("its member \(quoted(entry.name)) is there twice")
       }
+      spans.append((entry.offset..<start + entry.size, entry.name))
+    }
+    // A small file could otherwise hold as much as it likes.
+    spans.sort { $0.range.lowerBound < $1.range.lowerBound }
+    for (first, second) in zip(spans, spans.dropFirst()) where first.range.upperBound > second.range.lowerBound {
+      throw damaged("its members \(quoted(first.name)) and \(quoted(second.name)) overlap")
     }
     self.members = members
   }
@@ -76,7 +85,8 @@ struct ZipArchive: Sendable {
   /// Where the table of members lies and how many there are: the file's end says so.
   private static func directory(_ file: InputFile) throws(UserError) -> (range: Range<Int>, count: Int) {
     let damaged = UserError(
-      .badData, "\(file.url.path): begins as a ZIP file and does not end as one; fetch or copy the file again")
+      .badData, at: .file(file.url), "begins as a ZIP file and does not end as one",
+      remedy: "fetch or copy the file again")
     // The end has a comment of at most 65,535 bytes behind it.
     let tailLength = min(file.size, 22 + 0xFFFF)
     let tailStart = file.size - tailLength
@@ -105,9 +115,8 @@ struct ZipArchive: Sendable {
       else { throw damaged }
       (count, size, offset) = (wideCount, wideSize, wideOffset)
     }
-    // A line of the table takes 46 bytes at least.
-    guard (0...mostMembers).contains(count), size >= 0, offset >= 0, offset <= file.size, size <= file.size - offset,
-      count <= size / 46
+    guard (0...mostMembers).contains(count), (0...largestDirectory).contains(size), offset >= 0, offset <= file.size,
+      size <= file.size - offset, count <= size / 46
     else { throw damaged }
     return (offset..<offset + size, count)
   }

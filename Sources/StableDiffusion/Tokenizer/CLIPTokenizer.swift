@@ -72,16 +72,17 @@ public struct CLIPTokenizer: Sendable {
   /// - Throws: `.badData` where the word is blank, or where it or the name of one of its rows exists already.
   public func adding(_ word: String, vectors: Int = 1, shadowing: Bool = false) throws(UserError) -> CLIPTokenizer {
     guard !word.unicodeScalars.allSatisfy(\.properties.isWhitespace) else {
-      throw UserError(.badData, "the token '\(word)' is blank: give it letters, such as <toy>")
+      throw UserError(.badData, "the token \(quoted(word)) is blank: give it letters, such as <toy>")
     }
     guard (1...Int(Int16.max)).contains(vectors) else {
-      throw UserError(.usage, "\(vectors) vectors: the word '\(word)' needs at least 1, and as many as fit a prompt")
+      throw UserError(
+        .usage, "\(vectors) vectors: the word \(quoted(word)) needs at least 1, and as many as fit a prompt")
     }
     let names = CLIPTokenizer.names(of: word, vectors: vectors)
     // `word_1` that is there already would be read as a row of this word.
     for name in names + (vectors == 1 ? ["\(word)_1"] : []) where exists(name, shadowing: shadowing) {
       let other = suggestion(for: word).map { ", such as \($0)" } ?? ""
-      throw UserError(.badData, "the token '\(name)' already exists in the tokenizer: choose another\(other)")
+      throw UserError(.badData, "the token \(quoted(name)) already exists in the tokenizer: choose another\(other)")
     }
     var result = self
     let ids = (0..<vectors).map { Int32(vocabularySize + $0) }

@@ -242,7 +242,7 @@ struct TokenizerFiles {
   private func exists(_ name: String) -> Bool { url(name).isThere }
 
   private func read(_ name: String) throws(UserError) -> Data {
-    try Data(contentsOfInput: url(name), limit: 64 << 20)
+    try Data(contentsOfInput: url(name), limit: 16 << 20)
   }
 
   private func decode<T: Decodable>(_ type: T.Type, from name: String) throws(UserError) -> T {

@@ -6,32 +6,24 @@ struct WordFinder: Sendable {
     case word(String, [Int32])
   }
 
-  private struct Word: Sendable {
-    let scalars: [Unicode.Scalar]
-    let ids: [Int32]
-  }
-
-  /// The words by their first letter, longest first, so that `<toy>_1` is not cut into `<toy>` and `_1`.
-  private var wordsByFirst: [Unicode.Scalar: [Word]] = [:]
+  private var idsByWord: [ArraySlice<Unicode.Scalar>: [Int32]] = [:]
+  /// The lengths of the words by their first letter, longest first, so that `<toy>_1` is not cut into `<toy>` and `_1`.
+  private var lengthsByFirst: [Unicode.Scalar: [Int]] = [:]
 
   mutating func insert(_ word: String, ids: [Int32]) {
     let scalars = Array(word.unicodeScalars)
     guard let first = scalars.first else { return }
-    var words = wordsByFirst[first, default: []]
-    words.removeAll { $0.scalars == scalars }
-    let place = words.firstIndex { $0.scalars.count < scalars.count } ?? words.count
-    words.insert(Word(scalars: scalars, ids: ids), at: place)
-    wordsByFirst[first] = words
+    idsByWord[scalars[...]] = ids
+    let lengths = lengthsByFirst[first, default: []]
+    let place = lengths.firstIndex { $0 <= scalars.count } ?? lengths.count
+    if place == lengths.count || lengths[place] != scalars.count {
+      lengthsByFirst[first, default: []].insert(scalars.count, at: place)
+    }
   }
 
-  var words: [(text: String, ids: [Int32])] {
-    wordsByFirst.values.joined().map { (String($0.scalars), $0.ids) }
-  }
+  var words: [(text: String, ids: [Int32])] { idsByWord.map { (String($0.key), $0.value) } }
 
-  func contains(_ word: String) -> Bool {
-    guard let first = word.unicodeScalars.first else { return false }
-    return wordsByFirst[first, default: []].contains { $0.scalars.elementsEqual(word.unicodeScalars) }
-  }
+  func contains(_ word: String) -> Bool { idsByWord[Array(word.unicodeScalars)[...]] != nil }
 
   /// The text in order, as words found and what lies between them.
   func split(_ scalars: [Unicode.Scalar]) -> [Part] {
@@ -39,13 +31,16 @@ struct WordFinder: Sendable {
     var start = 0
     var position = 0
     while position < scalars.count {
-      guard let word = wordsByFirst[scalars[position]]?.first(where: { scalars.holds($0.scalars, at: position) }) else {
+      let ends = lengthsByFirst[scalars[position], default: []].lazy.map { position + $0 }
+      guard let end = ends.first(where: { $0 <= scalars.count && idsByWord[scalars[position..<$0]] != nil }),
+        let ids = idsByWord[scalars[position..<end]]
+      else {
         position += 1
         continue
       }
       if start < position { parts.append(.text(scalars[start..<position])) }
-      parts.append(.word(String(word.scalars), word.ids))
-      position += word.scalars.count
+      parts.append(.word(String(scalars[position..<end]), ids))
+      position = end
       start = position
     }
     if start < scalars.count { parts.append(.text(scalars[start...])) }

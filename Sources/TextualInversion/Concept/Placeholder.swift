@@ -12,7 +12,7 @@ public struct Placeholder: Sendable, Hashable, Codable {
 
   public init(_ word: String, vectors: Int) throws(UserError) {
     guard !word.isEmpty, !word.contains(where: \.isWhitespace) else {
-      throw UserError(.usage, "the token must be one word without spaces, such as '<toy>', not '\(word)'")
+      throw UserError(.usage, "the token must be one word without spaces, such as '<toy>', not \(quoted(word))")
     }
     guard (1...Self.mostVectors).contains(vectors) else {
       throw UserError(.usage, "\(vectors) vectors: a word has between 1 and \(Self.mostVectors)")

@@ -21,6 +21,8 @@ public struct EmbeddingContents: Sendable {
   static let mostVectors = 4096
   /// More tensors than words come in.
   private static let mostTensors = 1024
+  /// Numbers of all of them together: many tensors may show the same part of a file.
+  private static let mostNumbers = 1 << 26
   /// Wider than the rows of any text encoder.
   static let widest = 1 << 14
 
@@ -67,10 +69,16 @@ public struct EmbeddingContents: Sendable {
     guard entries.count <= Self.mostTensors else {
       throw UserError(.badData, "holds \(entries.count) tensors, which are no learned words", remedy: Self.otherFile)
     }
+    var numbers = 0
     var (words, forms): ([(word: String, rows: [Component: HostTensor])], Set<EmbeddingForm>) = ([], [])
     for entry in entries where !entry.name.hasPrefix("string_to_token") {
       let place = try Self.place(entry, tensors, stem: stem)
       let rows = try Self.rows(entry, place.component)
+      numbers += rows.shape.count
+      guard numbers <= Self.mostNumbers else {
+        throw UserError(
+          .badData, "holds over \(Self.mostNumbers) numbers, which are no learned words", remedy: Self.otherFile)
+      }
       forms.insert(place.form)
       if let index = words.firstIndex(where: { $0.word == place.word }) {
         guard words[index].rows.updateValue(rows, forKey: place.component) == nil else {

@@ -78,7 +78,7 @@ public struct ReplayTrace: BatchSource {
     func setting(_ name: String, _ fallback: Float) throws(UserError) -> Float {
       guard let text = tensors.metadata[name] else { return fallback }
       guard let value = Float(text), value.isFinite else {
-        throw UserError(.badData, "\(file.path): \(name) is '\(text)', not a number")
+        throw UserError(.badData, "\(file.path): \(name) is \(quoted(text)), not a number")
       }
       return value
     }

@@ -66,7 +66,7 @@ public struct TrainingReport: Sendable, Codable {
   ///
   /// - Throws: `UserError(.noInput)` where there is none, `.badData` where it is none.
   public init(_ file: URL) throws(UserError) {
-    let data = try Data(contentsOfInput: file, limit: 64 << 20)
+    let data = try Data(contentsOfInput: file, limit: 16 << 20)
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     do {

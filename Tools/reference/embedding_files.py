@@ -26,9 +26,12 @@ from __future__ import annotations
 import base64
 import io
 import json
+import pickletools
+import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -205,6 +208,7 @@ def read(form: str, path: Path) -> dict[str, np.ndarray]:
                 result[key] = next(iter(data.values())).numpy()
         return result
     if form == "webui":
+        check_allowed(path)
         data = torch.load(path, weights_only=True)
         assert data["string_to_token"] == {"*": 265} and list(data) == [
             "string_to_token", "string_to_param", "name", "step", "sd_checkpoint", "sd_checkpoint_name"], data
@@ -220,6 +224,17 @@ def read(form: str, path: Path) -> dict[str, np.ndarray]:
         assert list(data) == [key], data.keys()
         return {"clip_l": data[key]}
     return data
+
+
+def check_allowed(path: Path) -> None:
+    """The web UI's own unpickler takes these members and names alone."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        for name in archive.namelist():
+            assert re.fullmatch(r"[^/]+/(data/\d+|version|data\.pkl)", name), name
+        pickled = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    names = {argument for opcode, argument, _ in pickletools.genops(pickled) if opcode.name == "GLOBAL"}
+    assert names <= {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch FloatStorage"}, names
 
 
 def check(program: str) -> int:
@@ -265,9 +280,9 @@ def check(program: str) -> int:
 
 def check_diffusers(program: str, folder: Path) -> int:
     """diffusers' own loader puts the rows of every form that it takes into the tiny model's table."""
-    from diffusers import StableDiffusionPipeline
-
     import contextlib
+
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
     width = json.loads((MODELS / "tiny-sd1/text_encoder/config.json").read_text())["hidden_size"]
     rows = torch.randn(3, width, generator=torch.Generator().manual_seed(3))
@@ -288,6 +303,23 @@ def check_diffusers(program: str, folder: Path) -> int:
         if not torch.equal(table[ids].detach(), rows):
             failures += 1
             print(f"diffusers does not take {form}", file=sys.stderr)
+
+    # Of SDXL words the caller hands each file to its encoder.
+    with contextlib.redirect_stderr(io.StringIO()):
+        pipe = StableDiffusionXLPipeline.from_pretrained(MODELS / "tiny-sdxl", torch_dtype=torch.float32)
+    encoders = [(pipe.text_encoder, pipe.tokenizer), (pipe.text_encoder_2, pipe.tokenizer_2)]
+    rows = [torch.randn(3, encoder.config.hidden_size, generator=torch.Generator().manual_seed(4)) for encoder, _ in encoders]
+    save_file({"clip_l": rows[0], "clip_g": rows[1]}, source)
+    for form, ending in [("diffusers", "safetensors"), ("diffusers-bin", "bin")]:
+        target = folder / f"pair.{ending}"
+        subprocess.run([program, "convert", f"{source}=<{form}>", target, "--format", form], check=True, capture_output=True)
+        for place, (encoder, tokenizer) in enumerate(encoders):
+            name = target.name if place == 0 else f"pair_2.{ending}"
+            pipe.load_textual_inversion(str(folder), weight_name=name, text_encoder=encoder, tokenizer=tokenizer)
+            ids = tokenizer.convert_tokens_to_ids([f"<{form}>", f"<{form}>_1", f"<{form}>_2"])
+            if not torch.equal(encoder.get_input_embeddings().weight[ids].detach(), rows[place]):
+                failures += 1
+                print(f"diffusers does not take {name}", file=sys.stderr)
     return failures
 
 

@@ -67,6 +67,31 @@ import Testing
     }
   }
 
+  /// What a sampler can't do is said with file and key, before any weights are read: here there are none.
+  @Test(arguments: [
+    ("euler", "use_exponential_sigmas", "true"), ("dpm++2m", "algorithm_type", "\"sde\""),
+    ("ddim", "thresholding", "true"),
+    ("ddim", "timestep_spacing", "\"odd\""),
+  ])
+  func whatASamplerCannotDoIsSaidFirst(sampler: String, key: String, value: String) throws {
+    try TemporaryFolder.with { folder in
+      let model = folder.appendingPathComponent("model")
+      try FileManager.default.copyItem(at: DemoModel.model, to: model)
+      for file in try FileManager.default.contentsOfDirectory(atPath: model.appendingPathComponent("unet").path)
+      where file.hasSuffix(".safetensors") {
+        try FileManager.default.removeItem(at: model.appendingPathComponent("unet").appendingPathComponent(file))
+      }
+      let file = model.appendingPathComponent("scheduler/scheduler_config.json")
+      var scheduler = try object(String(decoding: Data(contentsOf: file), as: UTF8.self))
+      scheduler[key] = try JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)
+      try JSONSerialization.data(withJSONObject: scheduler).write(to: file)
+      let result = try Program.run(
+        generate(folder.appendingPathComponent("a.png"), ["--model", model.path, "--sampler", sampler]))
+      #expect(
+        result.code == 65 && result.error.hasPrefix("ti-gpu: \(file.path): '\(key)': "), "\(result.error)")
+    }
+  }
+
   /// What is there stays as it is, and a single file that is named is replaced.
   @Test func aFolderIsCountedOn() throws {
     try TemporaryFolder.with { folder in

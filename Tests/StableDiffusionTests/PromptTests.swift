@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import Operators
 import Tensors
 import TestSupport
 import Testing
@@ -110,6 +111,7 @@ import Testing
       let prompt = WeightedPrompt(text)
       #expect(prompt.isPlain && prompt.warnings.isEmpty && prompt.parts == [.text(text, weight: 1)], "\(text)")
     }
+    #expect(WeightedPrompt("a \\[b|c\\] \\[x:y:0.5\\]").warnings.isEmpty)
     for text in ["(a)", "[a]", "a BREAK b", "(a:1.2) b"] { #expect(!WeightedPrompt(text).isPlain, "\(text)") }
   }
 
@@ -143,8 +145,40 @@ import Testing
     let ones = [[Float](repeating: 1, count: 77), weights[1]]
     #expect(
       try context.weighted(ones, channels: 0..<width).values.prefix(77 * width) == context.values.prefix(77 * width))
-    let none = [[Float](repeating: 0, count: 77), weights[1]]
-    #expect(userError { _ = try context.weighted(none, channels: 0..<width) }?.kind == .badData)
+    for weight in [Float(0), .infinity] {
+      let none = [[Float](repeating: weight, count: 77), weights[1]]
+      #expect(userError { _ = try context.weighted(none, channels: 0..<width) }?.kind == .badData)
+    }
+  }
+
+  /// Both encoders' contexts are weighted, each by itself; the pooled text is the first chunk's, and the shorter prompt has an
+  /// empty second one.
+  @Test(arguments: TestBackends.float32) func conditioningOfTwoEncodersIsThatOfPyTorch(on backend: TestBackend) throws {
+    try backend.run { try checkConditioning(on: $0) }
+  }
+
+  private func checkConditioning<B: Backend>(on backend: B) throws {
+    let file = try SafetensorsFile(Fixtures.url("prompts.safetensors"))
+    let prompts = try ["picture", "negative"].map { WeightedPrompt(try #require(file.metadata[$0])) }
+    let fixture = try #require(ModelFixture.xl.first)
+    let chunks = try ["tokenizer", "tokenizer_2"].map { name in
+      let tokenizer = try CLIPTokenizer(folder: Fixtures.url("models/\(fixture.name)/\(name)"))
+      let chunks = prompts.map { tokenizer.chunks($0) }
+      return [chunks[0], chunks[1] + [tokenizer.emptyChunk]]
+    }
+    let conditioning = try fixture.model().textEncoders(on: backend).predict(chunks: chunks, rows: [:])
+    let context = try backend.download(conditioning.context)
+    let pooled = try backend.download(try #require(conditioning.pooled))
+    let (expected, expectedPooled) = (try file.tensor("xl.context"), try file.tensor("xl.pooled"))
+    #expect(context.shape == [2, 2 * 77, expected.shape[1]])
+    let first = HostTensor(expected.shape, Array(context.values.prefix(expected.shape.count)))
+    #expect(relativeError(first, expected) < 1e-5)
+    #expect(relativeError(pooled, expectedPooled) < 1e-5)
+    // Prompts of different numbers of chunks are a caller's mistake, and no trap.
+    let uneven = chunks.map { [$0[0], Array($0[1].prefix(1))] }
+    #expect(throws: OperationError.self) {
+      try fixture.model().textEncoders(on: backend).predict(chunks: uneven, rows: [:])
+    }
   }
 
   /// What is odd is said, a line each.

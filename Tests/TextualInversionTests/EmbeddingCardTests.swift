@@ -26,6 +26,8 @@ import Testing
     (#"{"string_to_param":{"*":{"TORCHTENSOR":[[1,2],[3]]}}}"#, "different lengths"),
     (#"{"string_to_param":{"*":{"TORCHTENSOR":[[[1]]]}}}"#, "no number"),
     (#"{"string_to_param":{"*":{"TORCHTENSOR":[1e]}}}"#, "no number"),
+    (#"{"\#(String(repeating: "a", count: 1000))":{"b":1}}"#, "too long"),
+    (#"{\#((0..<2000).map { #""\#($0)":1"# }.joined(separator: ","))}"#, "too many"),
     (#"{"string_to_param":{"*":{"TORCHTENSOR":5}}}"#, "no '['"),
     (#"{"a":\#(String(repeating: "[", count: 100_000))"#, "brackets"),
     (#"{"a":\#(String(repeating: #"{"a":"#, count: 100_000))"#, "brackets"), (#"{"a":nul}"#, "unknown word"),

@@ -157,7 +157,7 @@ import Testing
     let cases: [(EmbeddingForm, [EmbeddingFile], String)] = [
       (.webUI, [one, two], "holds one word, these are 2: <a> <b>"), (.kohya, [both], "SDXL's second text encoder"),
       (.webUICard, [both], "--format diffusers or diffusers-bin or sdxl"), (.diffusers, [large], "T5"),
-      (.encoders, [one], "--format kohya"), (.kohya, [], "no word"), (.diffusers, [second], "no rows for the first"),
+      (.encoders, [one], "--format kohya"), (.kohya, [], "no word"), (.webUI, [second], "SDXL's second text encoder"),
       (.diffusers, [one, one], "called the same"), (.bundle, [one], "not written into a LoRA"),
       (
         .kohya, [EmbeddingFile(word: "<a>", rows: [.textEncoder: HostTensor([1, 2], [0, .nan])])], "not rows of numbers"
@@ -177,6 +177,10 @@ import Testing
       let losses = try EmbeddingForm.diffusersPickle.write([one, two], metadata: ["a": "b"], to: file).losses
       #expect(
         losses.count == 2 && losses[0].contains("1 entries of the metadata (a)") && losses[1].contains("one a file"))
+      // A pair that is no longer one.
+      _ = try EmbeddingForm.diffusersPickle.write([both], to: file)
+      let stale = try EmbeddingForm.diffusersPickle.write([one], to: file)
+      #expect(stale.files == [file] && stale.losses.count == 1 && stale.losses[0].contains("x_2.bin: stands beside it"))
     }
   }
 

@@ -138,6 +138,24 @@ import Testing
     }
   }
 
+  /// Of SDXL's two encoders one alone may have been taught.
+  @Test(arguments: [(Component.textEncoder, "clip_l", 0), (.textEncoder2, "clip_g", 1)])
+  func oneOfTwoEncodersIsNamed(_ component: Component, _ key: String, _ place: Int) throws {
+    try TemporaryFolder.with { folder in
+      let rows = HostTensor(repeating: 1, [2, component == .textEncoder ? 768 : 1280])
+      let run = try RunFolder(new: folder.appendingPathComponent("run"))
+      try run.take()
+      try run.write(EmbeddingFile(word: "<a>", rows: [component: rows]), metadata: [:], encoders: 2)
+      let names = ["learned_embeds.safetensors", "learned_embeds_2.safetensors"]
+      let there = names.map { run.url.appendingPathComponent($0).isThere }
+      #expect(there == [place == 0, place == 1])
+      #expect(try Loaded(run.url.appendingPathComponent(names[place]))["<a>"] == rows)
+      #expect(try Loaded(run.sharedEmbedding(of: "<a>")).tensors.map(\.key) == [key])
+      let words = try EmbeddingFile.read(run.sharedEmbedding(of: "<a>"))
+      #expect(words.map(\.rows) == [[component: rows]])
+    }
+  }
+
   /// The rules can fail: diffusers' own file is refused by InvokeAI, and one of 16-bit floats is misread by stable-diffusion.cpp.
   @Test func readersRefuse() throws {
     try TemporaryFolder.with { folder in

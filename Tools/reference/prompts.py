@@ -21,6 +21,9 @@ The rules are AUTOMATIC1111's web UI's, as its documentation and behaviour state
 the end, and runs of weights. `prompts.safetensors` has for a prompt with chunks and weights on tiny-sd1 the token numbers, the
 weights, the context without them and the context with them, by PyTorch in double precision.
 
+`xl.context` and `xl.pooled` are those of tiny-sdxl for the prompts `picture` and `negative`: each encoder's penultimate context
+weighted by itself, side by side, and the pooled text of the first chunks; of the context only the picture's is kept.
+
 `demo/ddim30-weighted.png` is what diffusers draws with the demo model from such contexts, `picture` and `negative` in the metadata
 being the prompts, and from the latents of generate.py: DDIM, 30 steps, guidance 7.5. A prompt of fewer chunks is followed by
 empty ones.
@@ -37,6 +40,7 @@ from common import FIXTURES, MODELS, demo_model, load_text_encoder, load_tokeniz
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from safetensors.torch import load_file
 from tokenizer import clip
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 PLACES = 75
 MARK = re.compile(r"(?P<escape>\\[()\[\]\\]?)|(?P<open>[(\[])|:\s*(?P<number>[+-]?[.\d]+)\s*\)|(?P<close>[)\]])|(?P<text>[^\\()\[\]:]+|:)")
@@ -193,8 +197,8 @@ def main() -> None:
     ids, weights = places(chunks(parse(prompt), load_tokenizer(model), {}), load_tokenizer(model))
     with torch.no_grad():
         context = load_text_encoder(model, torch.float64)(ids)[0]
-    save(FIXTURES / "prompts.safetensors", {"ids": ids, "weights": weights, "context": context, "weighted": weighted(context, weights)}, "prompts.py",
-         prompt=prompt, picture=PICTURE, negative=NEGATIVE)
+    tensors = {"ids": ids, "weights": weights, "context": context, "weighted": weighted(context, weights), **xl_conditioning()}
+    save(FIXTURES / "prompts.safetensors", tensors, "prompts.py", prompt=prompt, picture=PICTURE, negative=NEGATIVE)
     draw()
 
 
@@ -207,6 +211,23 @@ def places(parts: list[tuple[list[int], list[float]]], tokenizer) -> tuple[torch
     ids = [[tokenizer.bos_token_id, *i, tokenizer.eos_token_id] + [tokenizer.pad_token_id] * (PLACES - len(i)) for i, _ in parts]
     weights = [[1.0, *w] + [1.0] * (PLACES + 1 - len(w)) for _, w in parts]
     return torch.tensor(ids), torch.tensor(weights, dtype=torch.float64)
+
+
+def xl_conditioning() -> dict[str, torch.Tensor]:
+    model = MODELS / "tiny-sdxl"
+    contexts, pooled = [], None
+    for suffix, kind in (("", CLIPTextModel), ("_2", CLIPTextModelWithProjection)):
+        tokenizer = CLIPTokenizer.from_pretrained(model / f"tokenizer{suffix}")
+        encoder = kind.from_pretrained(model / f"text_encoder{suffix}", dtype=torch.float64).eval()
+        parts = [chunks(parse(prompt), tokenizer, {}) for prompt in (PICTURE, NEGATIVE)]
+        most = max(map(len, parts))
+        ids, weights = places([chunk for each in parts for chunk in each + [([], [])] * (most - len(each))], tokenizer)
+        with torch.no_grad():
+            result = encoder(ids, output_hidden_states=True)
+        contexts.append(weighted(result.hidden_states[-2], weights))
+        if suffix:
+            pooled = result.text_embeds[::most]
+    return {"xl.context": torch.cat(contexts, -1)[:most].flatten(0, 1), "xl.pooled": pooled}
 
 
 def draw() -> None:

@@ -18,7 +18,7 @@ extension Picture {
 
   /// The picture with a word's name on a dark band along its upper edge.
   package func captioned(_ title: String) -> Picture {
-    let scale = max(1, width / 160)
+    let scale = max(1, width / 320)
     let lines = TextLayout.wrap(title, limit: max(width - 8 * scale, 1), scale).prefix(1)
     var canvas = Canvas(width: width, height: height)
     canvas.draw(self, x: 0, y: 0)

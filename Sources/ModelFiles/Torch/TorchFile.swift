@@ -194,10 +194,13 @@ extension PickleValue {
     }
   }
 
-  /// What stands in it under text keys, at most three deep and in its order; keys of keys have dots between them. A value that is
-  /// no dictionary itself has the empty name.
+  /// What stands in it under text keys, at most three deep and in its order, up to the hundred thousandth; keys of keys have dots
+  /// between them. A value that is no dictionary itself has the empty name.
   package func walk(_ body: (_ name: String, _ value: PickleValue) -> Void) {
+    var count = 0
     func walk(_ value: PickleValue, _ name: String, depth: Int) {
+      count += 1
+      guard count <= 100_000 else { return }
       guard case .dictionary(let pairs) = value, depth < 3 else { return body(name, value) }
       // Longer keys are no names, and repeated often enough they would fill the memory.
       for case (.text(let key), let value) in pairs where key.utf8.count <= 512 {

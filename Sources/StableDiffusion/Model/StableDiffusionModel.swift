@@ -109,6 +109,17 @@ public struct StableDiffusionModel: Sendable {
     try AutoencoderKL(backend, shape.autoencoder, weights: weights("vae"))
   }
 
+  /// A sampler that takes `steps` steps through the model's noise. Nothing has to be loaded for it: whoever draws asks first.
+  ///
+  /// - Throws: `.usage` where the steps don't fit the model's schedule, `.badData`, with the scheduler's file, where that asks
+  ///   for what the sampler can't do.
+  public func sampler(_ kind: SamplerKind, steps: Int) throws(UserError) -> any Sampler {
+    do throws(UserError) { return try kind.sampler(shape.scheduler, steps: steps) } catch {
+      guard error.kind == .badData, let folder else { throw error }
+      throw error.at(.file(folder.configuration("scheduler")))
+    }
+  }
+
   public func noiseSchedule() throws(UserError) -> NoiseSchedule { try NoiseSchedule(shape.scheduler) }
 
   /// A text encoder's token table, `[vocabulary, width]`; `badData` where the model has no such encoder.

@@ -27,7 +27,7 @@ extension HostTensor {
         }
       }
       let factor = Float(before / after)
-      guard factor.isFinite else {
+      guard after.isFinite, factor.isFinite else {
         throw UserError(
           .badData, "the prompt's weights leave nothing of its mean", remedy: "take weights nearer to 1")
       }

@@ -101,7 +101,8 @@ public struct WeightedPrompt: Sendable, Hashable {
     }
     if parts.isEmpty { append("") }
     merge()
-    warnings += Self.otherSyntax.filter { text.contains($0.pattern) }.map(\.warning)
+    let unescaped = text.replacing(#/\\[()\[\]\\]/#, with: "")
+    warnings += Self.otherSyntax.filter { unescaped.contains($0.pattern) }.map(\.warning)
   }
 
   /// Whether the prompt has neither weights nor breaks.

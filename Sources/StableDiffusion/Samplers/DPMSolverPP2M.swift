@@ -30,15 +30,15 @@ public struct DPMSolverPP2M: Sampler {
     // Names of related solvers are taken for the nearest thing, as diffusers takes them.
     let algorithm = configuration.algorithmType ?? "dpmsolver++"
     guard ["dpmsolver++", "deis"].contains(algorithm) else {
-      throw UserError(.badData, "the scheduler's algorithm_type \(quoted(algorithm)) is not supported: dpmsolver++ is")
+      throw UserError(.badData, at: .key("algorithm_type"), "\(quoted(algorithm)) is not supported: dpmsolver++ is")
     }
     let solver = configuration.solverType ?? "midpoint"
     guard ["midpoint", "logrho", "bh1", "bh2"].contains(solver) else {
-      throw UserError(.badData, "the scheduler's solver_type \(quoted(solver)) is not supported: midpoint is")
+      throw UserError(.badData, at: .key("solver_type"), "\(quoted(solver)) is not supported: midpoint is")
     }
     order = configuration.solverOrder ?? 2
     guard (1...2).contains(order) else {
-      throw UserError(.badData, "the scheduler's solver_order \(order) is not supported: 1 and 2 are")
+      throw UserError(.badData, at: .key("solver_order"), "\(order) is not supported: 1 and 2 are")
     }
     var timesteps: [Double]
     switch try TimestepSpacing(configuration, unset: .linspace) {

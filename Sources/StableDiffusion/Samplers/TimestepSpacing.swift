@@ -10,7 +10,7 @@ enum TimestepSpacing: String {
     let name = configuration.timestepSpacing ?? unset.rawValue
     guard let spacing = TimestepSpacing(rawValue: name) else {
       throw UserError(
-        .badData, "the scheduler's timestep_spacing \(quoted(name)) is not known: leading, trailing and linspace are")
+        .badData, at: .key("timestep_spacing"), "\(quoted(name)) is not known: leading, trailing and linspace are")
     }
     self = spacing
   }

@@ -59,6 +59,11 @@ public struct EmbeddingCard: Sendable {
     guard json.count <= textLimit else {
       throw UserError(.badData, "\(rows.shape.rows) vectors are too many for a card", remedy: "choose another format")
     }
+    // In few rows a column of the strips might have no low bits by chance.
+    guard picture.height >= 32 else {
+      throw UserError(
+        .badData, "a picture of \(picture.width)x\(picture.height) is too low for a card", remedy: "take a larger one")
+    }
     let card = try CardStrips.drawn(Zlib.deflate(json), beside: picture)
     guard card.width * card.height <= pixelLimit else {
       throw UserError(
@@ -79,6 +84,10 @@ public struct EmbeddingCard: Sendable {
     var texts: [String: String] = [:]
     func object(_ prefix: String, _ depth: Int, _ text: inout JSONText) throws(JSONText.Malformed) {
       try text.object { (key: String, text: inout JSONText) throws(JSONText.Malformed) in
+        // Longer keys are no names, and repeated often enough they would fill the memory.
+        guard key.utf8.count <= 128, texts.count < 1024, tensors.count < 1024 else {
+          throw JSONText.Malformed(reason: "the card has keys too long or too many for a word's")
+        }
         let name = prefix.isEmpty ? key : prefix + "." + key
         // Repeated for every key of a dictionary, a long name would fill the memory.
         guard name.utf8.count <= Self.longestName else {

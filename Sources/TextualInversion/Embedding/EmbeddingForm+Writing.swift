@@ -24,53 +24,45 @@ extension EmbeddingForm {
   ) throws(UserError) -> Written {
     let word = try onlyWord(words)
     for word in words { try check(word) }
-    guard let rows = word.rows[.textEncoder] else { return Written(files: [], losses: []) }
     let stem = url.deletingPathExtension().lastPathComponent
     var losses: [String] = []
-    var files = [url]
-    let data: Data
+    var files: [(url: URL, data: Data)] = []
     switch self {
     case .diffusers, .diffusersPickle:
-      data = try diffusersFile(words, .textEncoder, metadata, stem)
-      if words.contains(where: { $0.rows[.textEncoder2] != nil }) {
-        let second = EmbeddingContents.secondOfPair(url)
-        let name = second.deletingPathExtension().lastPathComponent
-        try AtomicFile.write(diffusersFile(words, .textEncoder2, metadata, name), to: second)
-        files.append(second)
+      for (component, file) in [(Component.textEncoder, url), (.textEncoder2, EmbeddingContents.secondOfPair(url))] {
+        let tensors = words.compactMap { word in word.rows[component].map { (word.word, $0) } }
+        if !tensors.isEmpty {
+          files.append((file, try diffusersFile(tensors, metadata, file)))
+        } else if component == .textEncoder2, file.isThere {
+          losses.append("\(file.path): stands beside it, and would be read as its second text encoder's: take it away")
+        }
       }
     case .webUI:
       let fields = WebUIText.fields(name: word.word, texts: metadata)
-      data = try TorchFile.encode(
-        .dictionary(
-          [
-            ("string_to_token", .dictionary([("*", .integer(265))])),
-            ("string_to_param", .dictionary([("*", .tensor(rows))])),
-          ] + fields), name: stem)
+      let rows = word.rows.values.map { TorchValue.tensor($0) }
+      let value: [(String, TorchValue)] = [
+        ("string_to_token", .dictionary([("*", .integer(265))])),
+        ("string_to_param", .dictionary(rows.map { ("*", $0) })),
+      ]
+      files.append((url, try TorchFile.encode(.dictionary(value + fields), name: stem)))
     case .webUICard:
-      let shown = picture ?? Picture.card(title: word.word, footer: Self.cardFooter(rows, metadata))
-      data = try EmbeddingCard.encode(name: word.word, rows: rows, texts: metadata, on: shown)
+      for rows in word.rows.values {
+        let shown = picture ?? Picture.card(title: word.word, footer: Self.cardFooter(rows, metadata))
+        files.append((url, try EmbeddingCard.encode(name: word.word, rows: rows, texts: metadata, on: shown)))
+      }
     case .kohya, .oneTrainer, .encoders, .bundle:
-      let tensors =
-        switch self {
-        case .kohya: [("emb_params", rows)]
-        case .oneTrainer: [("emp_params", rows)]
-        default: word.rows.map { ($0.key.embeddingKey, $0.value) }
-        }
-      var texts = metadata
-      texts["format"] = "pt"
-      if texts["modelspec.trigger_phrase"] == nil { texts["modelspec.trigger_phrase"] = word.word }
-      data = Safetensors.encode(tensors, metadata: Self.rehashed(texts, tensors))
+      files.append((url, namelessFile(word, metadata)))
       if stem != word.word, stem != word.fileStem {
         losses.append("\(url.path): files of this form name no word, so tools will call \(word.word) '\(stem)'")
       }
     }
-    try AtomicFile.write(data, to: url)
+    for file in files { try AtomicFile.write(file.data, to: file.url) }
     losses += lost(metadata)
     if words.count > 1 {
       losses.append(
         "\(url.path): holds \(words.count) words: this program reads them all, diffusers itself takes one a file")
     }
-    return Written(files: files, losses: losses)
+    return Written(files: files.map(\.url), losses: losses)
   }
 
   // MARK: what the form can hold
@@ -103,15 +95,14 @@ extension EmbeddingForm {
         "\(name) has rows for \(what), which a \(rawValue) file has no room for",
         "--format \(others.joined(separator: " or "))")
     }
-    guard let rows = word.rows[.textEncoder] else {
-      throw refuse(
-        "\(name) has no rows for the first text encoder", "name the file that has them: of a pair, the one without _2")
-    }
-    guard self != .encoders || word.rows.count > 1 else {
+    guard !word.rows.isEmpty else { throw refuse("\(name) has no rows", "name a file that has some") }
+    guard self != .encoders || Array(word.rows.keys) != [.textEncoder] else {
       throw refuse("\(name) has rows for one text encoder alone, which is no word of SDXL", "--format kohya")
     }
-    guard word.rows.values.allSatisfy({ $0.shape.rank == 2 && $0.shape.count > 0 && $0.isFinite }),
-      rows.shape[0] <= EmbeddingContents.mostVectors
+    guard
+      word.rows.values.allSatisfy({
+        $0.shape.rank == 2 && $0.shape.count > 0 && $0.shape[0] <= EmbeddingContents.mostVectors && $0.isFinite
+      })
     else { throw UserError(.badData, "\(name) is not rows of numbers, [vectors, width]") }
     try word.checkAgreement()
   }
@@ -133,14 +124,29 @@ extension EmbeddingForm {
   // MARK: the files
 
   private func diffusersFile(
-    _ words: [EmbeddingFile], _ component: Component, _ metadata: [String: String], _ name: String
+    _ tensors: [(String, HostTensor)], _ metadata: [String: String], _ url: URL
   ) throws(UserError) -> Data {
-    let tensors = words.compactMap { word in word.rows[component].map { (word.word, $0) } }
     if self == .diffusersPickle {
-      return try TorchFile.encode(.dictionary(tensors.map { ($0.0, .tensor($0.1)) }), name: name)
+      return try TorchFile.encode(
+        .dictionary(tensors.map { ($0.0, .tensor($0.1)) }), name: url.deletingPathExtension().lastPathComponent)
     }
     var texts = metadata
     texts["format"] = "pt"
+    return Safetensors.encode(tensors, metadata: Self.rehashed(texts, tensors))
+  }
+
+  /// A file whose tensors say nothing of their word.
+  func namelessFile(_ word: EmbeddingFile, _ metadata: [String: String]) -> Data {
+    let tensors = word.rows.map { component, rows in
+      switch self {
+      case .kohya: ("emb_params", rows)
+      case .oneTrainer: ("emp_params", rows)
+      default: (component.embeddingKey, rows)
+      }
+    }
+    var texts = metadata
+    texts["format"] = "pt"
+    if texts["modelspec.trigger_phrase"] == nil { texts["modelspec.trigger_phrase"] = word.word }
     return Safetensors.encode(tensors, metadata: Self.rehashed(texts, tensors))
   }
 

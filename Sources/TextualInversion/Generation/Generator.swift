@@ -11,7 +11,7 @@ public final class Generator<B: Backend> {
   private let vaeBackend: B
   private let words: LearnedWords
   private let rows: Tensor<B.Storage>?
-  private let shape: ModelShape
+  private let model: StableDiffusionModel
   private let textEncoders: TextEncoders<B>
   private let unet: UNet<B>
   private let vae: AutoencoderKL<B>
@@ -34,7 +34,7 @@ public final class Generator<B: Backend> {
   ) throws {
     let modelFiles = try StableDiffusionModel(model)
     words = try LearnedWords(embeddings, of: modelFiles)
-    shape = modelFiles.shape
+    self.model = modelFiles
     backend = try makeBackend(precision)
     let vaePrecision = modelFiles.shape.autoencoder.precision(beside: precision)
     vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
@@ -59,7 +59,7 @@ public final class Generator<B: Backend> {
         "a picture of \(settings.width)x\(settings.height): this model makes sides that are multiples of "
           + "\(sizeMultiple)")
     }
-    try shape.checkDrawing(
+    try model.shape.checkDrawing(
       width: settings.width, height: settings.height, type: vaeBackend.precision, memory: vaeBackend.memory)
     let factor = vae.configuration.sizeMultiple
     return [settings.height / factor, settings.width / factor, unet.configuration.inputChannels]
@@ -83,7 +83,7 @@ public final class Generator<B: Backend> {
       let fault = given.shape == shape ? "hold NaN or infinity" : "are \(given.shape), this picture takes \(shape)"
       throw UserError(.badData, "the latents given \(fault)")
     }
-    var sampler = try settings.sampler.sampler(self.shape.scheduler, steps: settings.steps)
+    var sampler = try model.sampler(settings.sampler, steps: settings.steps)
     let start =
       given?.values ?? RandomStream.initialLatents.generator(seed: settings.seed).normals(shape.count)
     var latents = start.map { $0 * sampler.initialNoiseScale }

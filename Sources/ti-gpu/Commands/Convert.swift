@@ -25,12 +25,13 @@ struct Convert: ParsableCommand {
       diffusers-bin  the same by torch.save
       webui          AUTOMATIC1111's .pt
       webui-png      a picture that carries the word
-      kohya          'emb_params' as safetensors: ComfyUI, the web UIs, InvokeAI, SD.Next
-      onetrainer     'emp_params' as safetensors
-      sdxl           'clip_l' and 'clip_g' as safetensors: everybody's form for SDXL
+      kohya          'emb_params': ComfyUI, the web UIs, InvokeAI, SD.Next
+      onetrainer     'emp_params'
+      sdxl           'clip_l' and 'clip_g': everybody's form for SDXL
 
-      Without --format the ending of OUT decides: .pt is webui, .png webui-png, .bin diffusers-bin, and .safetensors sdxl or
-      kohya, whichever fits the word; learned_embeds.safetensors is diffusers.
+      Without --format the ending decides: .pt is webui, .png webui-png, .bin \
+      diffusers-bin, .safetensors kohya or, for SDXL words, sdxl; \
+      learned_embeds.safetensors is diffusers. What a form has no room for is said.
       """)
 
   @Argument(help: "A learned word's file of any kind, or FILE=WORD to call its word otherwise.")

@@ -119,6 +119,7 @@ struct Generate: ParsableCommand {
       let latents = try command.latents.map { try InitialLatents($0.url) }
       let target = try PictureTarget(command.output.text)
       var result = Result(seed: command.seed.value())
+      _ = try StableDiffusionModel(folder).sampler(command.sampler, steps: command.steps)
       do {
         let generator = try Generator(
           model: folder, embeddings: embeddings, precision: precision, makeBackend: makeBackend,

@@ -15,10 +15,10 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from common import FIXTURES, MODELS, demo_model
+from common import FIXTURES, MODELS, ROOT, demo_model
 from tiny_models import CROSS_DOWN, CROSS_UP, DOWN, UP, randomize
 
-MERGES = FIXTURES / "clip" / "merges.txt"
+MERGES = ROOT / "Sources/CLIPVocabulary/merges.txt"
 FOUR_LEVELS = dict(down_block_types=(CROSS_DOWN,) * 3 + (DOWN,), up_block_types=(UP,) + (CROSS_UP,) * 3, layers_per_block=2)
 CLIP = dict(vocab_size=49_408, max_position_embeddings=77, bos_token_id=49_406, eos_token_id=49_407)
 VAE = dict(block_out_channels=(128, 256, 512, 512), layers_per_block=2, norm_num_groups=32, sample_size=512, scaling_factor=0.18215,

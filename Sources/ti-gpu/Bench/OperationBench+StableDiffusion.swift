@@ -13,7 +13,7 @@ func benchOperations<B: Backend>(_ backend: B, _ operations: UNetOperations, bat
   for item in operations.attentions { try bench.attention(item, batchSize) }
   for item in operations.groupNorms { try bench.groupNorm(item, batchSize) }
   for item in operations.tokens { try bench.tokens(item, batchSize) }
-  try bench.moves(side: operations.side, batchSize)
+  try bench.moves(side: operations.side, pixelSums: operations.pixelSums, batchSize)
   return bench.timings()
 }
 
@@ -35,12 +35,14 @@ struct UNetOperations: Sendable {
   let attentions: [Attention]
   let groupNorms: [GroupNorm]
   let tokens: [Tokens]
+  /// Sums over pixels on the finest level, on the way back: where pooled text takes a gradient.
+  let pixelSums: Int
 
   /// A transformer has two layers from its width to itself, a block six (q, k, v and the result of the self-attention, q and the
   /// result of the cross-attention), two from the context, and a feed-forward layer's two.
   private init(
     _ name: String, side: Int, contextWidth: Int, convolutions: [Convolution], transformers: [Transformers],
-    groupNorms: [GroupNorm]
+    groupNorms: [GroupNorm], pixelSums: Int = 0
   ) {
     self.name = name
     self.side = side
@@ -61,6 +63,7 @@ struct UNetOperations: Sendable {
       }
     }
     self.groupNorms = groupNorms
+    self.pixelSums = pixelSums
     tokens = transformers.map {
       Tokens(rows: $0.rows, channels: $0.width, layerNorms: 3 * $0.blocks, gatedUnits: $0.blocks)
     }
@@ -128,7 +131,7 @@ struct UNetOperations: Sendable {
       GroupNorm(side: 64, channels: 640, hasActivation: false, count: 5),
       GroupNorm(side: 32, channels: 1280, hasActivation: true, count: 10),
       GroupNorm(side: 32, channels: 2560, hasActivation: true, count: 2),
-    ])
+    ], pixelSums: 5)
 }
 
 extension OperationBench {
@@ -254,7 +257,7 @@ extension OperationBench {
     ) { () throws(OperationError) in try backend.backwardInput(GEGLU(), dy, x: gated) }
   }
 
-  fileprivate func moves(side: Int, _ batch: Int) throws(OperationError) {
+  fileprivate func moves(side: Int, pixelSums: Int, _ batch: Int) throws(OperationError) {
     let picture = try tensor([batch, side, side, 320])
     let (small, wide) = (
       try tensor([batch, side / 2, side / 2, 640]), try tensor([batch, side, side, 640])
@@ -273,6 +276,9 @@ extension OperationBench {
       "upsample_backward_input", "\(wide.shape)", count: 1,
       moved(wide.byteCount + small.byteCount, flop: wide.shape.count)
     ) { () throws(OperationError) in try backend.backwardInput(Upsample(), wide) }
+    try measure(
+      "pixel_sum_forward", "\(picture.shape)", count: pixelSums, moved(picture.byteCount, flop: picture.shape.count)
+    ) { () throws(OperationError) in try backend.forward(PixelSum(), picture) }
     try measure("add", "\(picture.shape)", count: 5, moved(3 * picture.byteCount, flop: picture.shape.count)) {
       () throws(OperationError) in try backend.add(picture, picture)
     }

@@ -57,24 +57,33 @@ final class BytePairEncoding: Sendable {
     return ids
   }
 
+  /// Always the first of the table's pairs is joined, the leftmost where it stands several times.
   private func merged(_ bytes: [UInt8]) -> [Int32] {
     guard let last = bytes.last else { return [] }
     var ids = bytes.dropLast().map { innerBytes[Int($0)] } + [lastBytes[Int(last)]]
-    // The rank of joining each piece with its right neighbour.
-    var ranks = zip(ids, ids.dropFirst()).map { rank($0, $1) }
-    while let lowest = ranks.indices.min(by: { ranks[$0] < ranks[$1] }), ranks[lowest] < .max {
-      guard let merge = merges[BytePairEncoding.key(ids[lowest], ids[lowest + 1])] else { break }
-      ids[lowest] = merge.id
-      ids.remove(at: lowest + 1)
-      ranks.remove(at: lowest)
-      if lowest > 0 { ranks[lowest - 1] = rank(ids[lowest - 1], ids[lowest]) }
-      if lowest < ranks.count { ranks[lowest] = rank(ids[lowest], ids[lowest + 1]) }
+    // The pieces that are left and right of each, as long as they are there; a piece that was joined has the number -1.
+    let end = ids.count
+    var right = Array(1...end)
+    var left = Array(-1..<end - 1)
+    var queue = MergeQueue()
+    func offer(_ place: Int) {
+      if place >= 0, right[place] < end, let merge = merges[Self.key(ids[place], ids[right[place]])] {
+        queue.insert(rank: merge.rank, place: place)
+      }
     }
-    return ids
-  }
-
-  private func rank(_ left: Int32, _ right: Int32) -> Int32 {
-    merges[BytePairEncoding.key(left, right)]?.rank ?? .max
+    for place in ids.indices { offer(place) }
+    while let (rank, place) = queue.removeFirst() {
+      let joined = right[place]
+      // What was offered may have been joined with another since.
+      guard joined < end, let merge = merges[Self.key(ids[place], ids[joined])], merge.rank == rank else { continue }
+      ids[place] = merge.id
+      ids[joined] = -1
+      right[place] = right[joined]
+      if right[place] < end { left[right[place]] = place }
+      offer(left[place])
+      offer(place)
+    }
+    return ids.filter { $0 >= 0 }
   }
 
   private static func key(_ left: Int32, _ right: Int32) -> UInt64 {
@@ -108,5 +117,34 @@ final class BytePairEncoding: Sendable {
       letters.map { String($0) } + letters.map { String($0) + endOfWord } + merges.map(+)
       + [CLIPTokenizer.startText, CLIPTokenizer.endText]
     return Dictionary(pieces.enumerated().map { ($1, Int32($0)) }, uniquingKeysWith: { first, _ in first })
+  }
+}
+
+/// Pairs of pieces that may be joined, the lowest rank first and then the leftmost: a heap.
+private struct MergeQueue {
+  private var entries: [UInt64] = []
+
+  mutating func insert(rank: Int32, place: Int) {
+    entries.append(UInt64(UInt32(bitPattern: rank)) << 32 | UInt64(UInt32(truncatingIfNeeded: place)))
+    var child = entries.count - 1
+    while child > 0, entries[child] < entries[(child - 1) / 2] {
+      entries.swapAt(child, (child - 1) / 2)
+      child = (child - 1) / 2
+    }
+  }
+
+  mutating func removeFirst() -> (rank: Int32, place: Int)? {
+    guard let first = entries.first else { return nil }
+    entries.swapAt(0, entries.count - 1)
+    entries.removeLast()
+    var parent = 0
+    while 2 * parent + 1 < entries.count {
+      var child = 2 * parent + 1
+      if child + 1 < entries.count, entries[child + 1] < entries[child] { child += 1 }
+      guard entries[child] < entries[parent] else { break }
+      entries.swapAt(child, parent)
+      parent = child
+    }
+    return (Int32(truncatingIfNeeded: first >> 32), Int(first & 0xFFFF_FFFF))
   }
 }

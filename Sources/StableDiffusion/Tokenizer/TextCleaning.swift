@@ -10,19 +10,20 @@ enum TextCleaning {
 
   /// Composed, with every run of white space as one space, in lower case.
   static func normalized(_ text: String) -> String {
-    var result = String.UnicodeScalarView()
+    // Bytes, since a string that grows scalar by scalar is copied every time.
+    var result: [UInt8] = []
     var space = false
     for scalar in CanonicalComposition.scalars(text) {
       if scalar.properties.isWhitespace {
-        if !space { result.append(" ") }
+        if !space { result.append(0x20) }
         space = true
       } else {
         // A letter at a time: a whole string would turn a last capital sigma into another letter.
-        result.append(contentsOf: scalar.properties.lowercaseMapping.unicodeScalars)
+        result.append(contentsOf: scalar.properties.lowercaseMapping.utf8)
         space = false
       }
     }
-    return String(result)
+    return String(decoding: result, as: UTF8.self)
   }
 
   private enum Class {

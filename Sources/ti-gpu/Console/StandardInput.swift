@@ -9,12 +9,14 @@ enum StandardInput {
   static func lines(_ body: (String) throws -> Void) throws {
     if isatty(STDIN_FILENO) == 1 { Console.note("one prompt a line; Ctrl-D ends") }
     var number = 0
-    func hand(_ bytes: some Collection<UInt8>) throws {
+    func hand(_ bytes: ArraySlice<UInt8>) throws {
       number += 1
-      guard let line = String(validating: bytes, as: UTF8.self) else {
+      // By bytes: a line's last character may be all of the line.
+      let end = bytes.last == 0x0D ? bytes.count - 1 : bytes.count
+      guard let line = String(validating: bytes.prefix(end), as: UTF8.self) else {
         throw UserError(.badData, "line \(number) of standard input is not UTF-8")
       }
-      try body(line.last == "\r" ? String(line.dropLast()) : line)
+      try body(line)
     }
     var rest: [UInt8] = []
     var block = [UInt8](repeating: 0, count: 1 << 16)
@@ -28,7 +30,7 @@ enum StandardInput {
       }
       var lines = block[..<count].split(separator: 0x0A, omittingEmptySubsequences: false)
       if count == 0 {
-        if !rest.isEmpty { try hand(rest) }
+        if !rest.isEmpty { try hand(rest[...]) }
         return
       }
       let last = lines.removeLast()
@@ -36,7 +38,7 @@ enum StandardInput {
         if rest.isEmpty {
           try hand(line)
         } else {
-          try hand(rest + line)
+          try hand((rest + line)[...])
           rest = []
         }
       }

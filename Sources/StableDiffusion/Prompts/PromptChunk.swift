@@ -41,7 +41,7 @@ extension CLIPTokenizer {
 private struct ChunkBuilder {
   let room: Int
   private let tokenizer: CLIPTokenizer
-  private let comma: [Int32]
+  private let comma: Int32?
   private var chunks: [PromptChunk] = []
   private var ids: [Int32] = []
   private var weights: [Float] = []
@@ -53,13 +53,15 @@ private struct ChunkBuilder {
   init(tokenizer: CLIPTokenizer) {
     self.tokenizer = tokenizer
     room = max(1, tokenizer.promptLength - 2)
-    comma = tokenizer.pieces.id(of: "," + BytePairEncoding.endOfWord).map { [$0] } ?? []
+    comma = tokenizer.pieces.id(of: "," + BytePairEncoding.endOfWord)
   }
 
   /// One token, or those of one learned word.
   mutating func append(_ unit: [Int32], weight: Float) {
     let unit = unit.prefix(room)
-    if unit.elementsEqual(comma) {
+    // A word may have no rows for an encoder.
+    guard let first = unit.first else { return }
+    if unit.count == 1, first == comma {
       lastComma = ids.count
     } else if ids.count == room, let comma = lastComma, ids.count - comma <= Self.commaReach {
       end(behind: comma + 1)

@@ -77,6 +77,41 @@ import Testing
     #expect(userError { _ = try Picture(decoding: jpeg) }?.message.contains("limit") == true)
   }
 
+  /// A progressive picture's first pass, many times over.
+  @Test func endlessPassesAreRefused() throws {
+    let jpeg = try Pictures.data("progressive.jpg")
+    let start = try #require(jpeg.firstRange(of: [0xFF, 0xDA])).lowerBound
+    let rest = jpeg[(start + 2)...]
+    let markers = [[0xFF, 0xDA], [0xFF, 0xC4]].compactMap { (marker: [UInt8]) in rest.firstRange(of: marker)?.lowerBound
+    }
+    let end = try #require(markers.min())
+    func repeated(_ times: Int) -> Data {
+      (0..<times).reduce(into: Data(jpeg[..<start])) { bytes, _ in bytes += jpeg[start..<end] } + jpeg[end...]
+    }
+    #expect(try Picture(decoding: repeated(2)) == Picture(decoding: jpeg))
+    #expect(userError { _ = try Picture(decoding: repeated(200)) }?.message.contains("over 100 passes") == true)
+  }
+
+  /// Texts that unpack to 16 MB each, sixteen of them: nobody asked for them, so nothing is unpacked.
+  @Test func textsOfAPictureTakeNoMemory() throws {
+    let png = try Pictures.data("rgb.png")
+    let content = try Data("Comment".utf8) + [0, 0] + Zlib.deflate(Data(count: 16 << 20))
+    let checked = Data("zTXt".utf8) + content
+    let length = (0..<4).map { UInt8(truncatingIfNeeded: content.count >> (24 - 8 * $0)) }
+    let chunk = Data(length) + checked + checksum(checked)
+    let bomb = (0..<16).reduce(into: png[..<33]) { bytes, _ in bytes += chunk } + png[33...]
+    let before = residentMegabytes()
+    #expect(try Picture(decoding: bomb) == Picture(decoding: png))
+    #expect(residentMegabytes() - before < 100)
+  }
+
+  /// The most memory that the process has had at a time.
+  private func residentMegabytes() -> Int {
+    var usage = rusage()
+    getrusage(.init(RUSAGE_SELF.rawValue), &usage)
+    return Int(usage.ru_maxrss) >> 10
+  }
+
   /// Wrong bytes anywhere end in a picture or in a `UserError`.
   @Test(arguments: Pictures.names + ["orientation-6.jpg"]) func survivesDamage(name: String) throws {
     let whole = try Pictures.data(name)

@@ -35,6 +35,15 @@ import Testing
         == nil)
   }
 
+  /// Entries that no model has so many of would take a hundred times the file's size.
+  @Test func endlessEntriesAreRefused() throws {
+    let tensors = (0...100_000).map { "\"\($0)\":\(Self.tensor("F32", "[0]", "[0,0]"))" }.joined(separator: ",")
+    #expect(try error(Self.bytes("{\(tensors)}"))?.message.contains("over 100000 tensors") == true)
+    let strings = (0...100_000).map { "\"\($0)\":\"\"" }.joined(separator: ",")
+    let metadata = "{\"__metadata__\":{\(strings)}}"
+    #expect(try error(Self.bytes(metadata))?.message.contains("over 100000 strings") == true)
+  }
+
   @Test(arguments: [
     // (what is wrong, header, bytes of data)
     ("no JSON", "", 0), ("not an object", "[1,2]", 0), ("not closed", "{\"a\":\(tensor())", 8),

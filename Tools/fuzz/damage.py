@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Damages model folders, embeddings, checkpoints, replay traces and pictures, and runs the program on each: it must come to a result or
-to one line and an exit code of sysexits.h, in time and within memory.
+"""Damages model folders, embeddings, PyTorch's files, cards, checkpoints, replay traces and pictures, and runs the program on each: it must
+come to a result or to one line and an exit code of sysexits.h, in time and within memory.
 
     Tools/fuzz/damage.py .build/release/ti-gpu [--cases 5000] [--seed 0] [--only NUMBER --keep FOLDER]
 
@@ -8,6 +8,7 @@ Bytes are flipped, files cut or grown, numbers replaced, keys dropped, doubled o
 and number, so `--only` makes it again. Exits with 1 after a signal, an exit code that is none of ours, a run over 10 s or an unclear line.
 """
 import argparse
+import base64
 import collections
 import concurrent.futures
 import json
@@ -19,10 +20,13 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zlib
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[2] / "Tests/Fixtures"
 MODELS = ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"]
-KINDS = ["model", "embedding", "checkpoint", "trace", "picture"]
+KINDS = ["model", "embedding", "torch", "card", "checkpoint", "trace", "picture"]
+# Files of words by their ending.
+WORDS = {"torch": [".pt", ".bin"], "card": [".png"]}
 # A result; usage, data, no input, no device, out of memory, can't create, input or output.
 CODES = {0, 64, 65, 66, 69, 71, 73, 74}
 NUMBERS = ["0", "-1", "1", "2147483648", "4611686018427387904", "9223372036854775807", "1e308", "1e400", "0.5", "-0.0", "NaN", "2", "65535"]
@@ -88,6 +92,12 @@ def case(arguments, base, number):
             shutil.copy(base / name / "learned_embeds.safetensors", folder / "word.safetensors")
             damaged = [folder / "word.safetensors"]
             words = generate + ["--model", model, "--embedding", damaged[0]]
+        elif kind in WORDS:
+            files = [path for path in sorted((FIXTURES / "embeddings").iterdir()) if path.suffix in WORDS[kind]]
+            damaged = [pathlib.Path(shutil.copy(draw.choice(files), folder))]
+            words = draw.choice([
+                generate + ["--model", model, "--embedding", damaged[0]], [arguments.program, "inspect", damaged[0], "--model", model],
+                [arguments.program, "convert", damaged[0], folder / draw.choice(["a.safetensors", "a.pt", "a.bin", "a.png"])]])
         elif kind == "checkpoint":
             shutil.copytree(base / name, folder / "run")
             damaged = [*sorted((folder / "run/checkpoints").iterdir()), folder / "run/training.json", folder / "run/metrics.csv"]
@@ -140,6 +150,10 @@ def damage(draw, path):
     ways = [flip, flip, cut, grow, splice]
     if path.suffix == ".json":
         ways = [retype, retype, drop, number, number, number, flip, cut]
+    elif path.suffix in (".pt", ".bin"):
+        ways = [pickled, pickled, pickled, flip, flip, cut, grow, splice]
+    elif path.suffix == ".png" and draw.random() < 0.7:
+        ways = [text, flip, flip, cut]
     elif path.suffix == ".safetensors":
         ways = [header(retype), header(drop), header(number), header(number), header(flip), length, nonfinite, flip, cut, grow]
     for _ in range(draw.choice([1, 1, 1, 2, 5])):
@@ -184,6 +198,31 @@ def nonfinite(draw, data):
         return data
     at = 8 + size + 4 * draw.randrange((len(data) - 8 - size) // 4)
     return data[:at] + draw.choice([b"\0\0\xc0\x7f", b"\0\0\x80\x7f", b"\xff\xff\x7f\x7f", b"\1\0\0\0"]) + data[at + 4:]
+
+
+def pickled(draw, data):
+    """Changes bytes of the pickles, where they are: opcodes, numbers and lengths."""
+    start = max(data.find(b"\x80\x02"), 0)
+    end = data.find(b"PK", start) if data.startswith(b"PK") else len(data)
+    if not start < end <= len(data):
+        return flip(draw, data)
+    damaged = bytearray(data)
+    for _ in range(draw.choice([1, 1, 2, 4])):
+        damaged[draw.randrange(start, end)] = draw.choice(b".(]})}aseuQRb0KJMX\x8a\x85\x86qhrj\x00\x01\xff")
+    return bytes(damaged)
+
+
+def text(draw, data):
+    """Damages the text of a card, if it is a plain one, and lets length and checksum fit again."""
+    start = data.find(b"tEXt")
+    if start < 4:
+        return flip(draw, data)
+    size, = struct.unpack(">I", data[start - 4:start])
+    key, _, value = data[start + 4:start + 4 + size].partition(b"\0")
+    way = draw.choice([retype, drop, number, flip])
+    value = base64.b64encode(way(draw, base64.b64decode(value)))
+    chunk = b"tEXt" + key + b"\0" + value
+    return (data[:start - 4] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[start + 8 + size:])
 
 
 def header(way):

@@ -147,7 +147,7 @@ package struct JSONText {
       case UInt8(ascii: "\""):
         guard let string = String(validating: text, as: UTF8.self) else { throw malformed("text that is not UTF-8") }
         return string
-      case UInt8(ascii: "\\"): text.append(contentsOf: try escape())
+      case UInt8(ascii: "\\"): text.append(contentsOf: UTF8.encode(try escape()) ?? UTF8.encodedReplacementCharacter)
       case 0..<32: throw malformed("a control character in a string")
       default: text.append(byte)
       }
@@ -155,17 +155,18 @@ package struct JSONText {
     throw malformed("a string without an end")
   }
 
-  private mutating func escape() throws(Malformed) -> [UInt8] {
+  /// What stands behind a backslash.
+  private mutating func escape() throws(Malformed) -> Unicode.Scalar {
     guard position < bytes.count else { throw malformed("a string without an end") }
     let byte = bytes[position]
     position += 1
     switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return [byte]
-    case UInt8(ascii: "b"): return [8]
-    case UInt8(ascii: "f"): return [12]
-    case UInt8(ascii: "n"): return [10]
-    case UInt8(ascii: "r"): return [13]
-    case UInt8(ascii: "t"): return [9]
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): return Unicode.Scalar(byte)
+    case UInt8(ascii: "b"): return "\u{8}"
+    case UInt8(ascii: "f"): return "\u{C}"
+    case UInt8(ascii: "n"): return "\u{A}"
+    case UInt8(ascii: "r"): return "\u{D}"
+    case UInt8(ascii: "t"): return "\u{9}"
     case UInt8(ascii: "u"):
       var code = try hexadecimal()
       if (0xD800..<0xDC00).contains(code), position + 1 < bytes.count, bytes[position] == UInt8(ascii: "\\"),
@@ -177,7 +178,7 @@ package struct JSONText {
         code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
       }
       guard let scalar = Unicode.Scalar(code) else { throw malformed("half a surrogate pair") }
-      return Array(String(Character(scalar)).utf8)
+      return scalar
     default: throw malformed("an unknown escape")
     }
   }
@@ -186,8 +187,12 @@ package struct JSONText {
     guard position + 4 <= bytes.count else { throw malformed("a string without an end") }
     var code: UInt32 = 0
     for byte in bytes[position..<position + 4] {
-      guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 128 else {
-        throw malformed("an unknown escape")
+      let digit: UInt8
+      switch byte {
+      case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+      case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+      case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
+      default: throw malformed("an unknown escape")
       }
       code = code << 4 | UInt32(digit)
     }

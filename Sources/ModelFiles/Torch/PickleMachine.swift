@@ -37,7 +37,7 @@ struct PickleMachine {
   // A checkpoint of four thousand tensors, with what its optimizer remembers, takes half of these.
   private static let mostSteps = 1_000_000
   private static let mostItems = 1_000_000
-  private static let mostValues = 1_000_000
+  private static let mostValues = 250_000
   private static let deepest = 64
 
   /// Reads the pickle that begins at the reader's position.
@@ -46,8 +46,8 @@ struct PickleMachine {
   static func read(_ reader: ByteReader) throws(Refusal) -> (value: PickleValue, rest: ByteReader) {
     var machine = PickleMachine(reader: reader)
     let item = try machine.run()
-    var values = 0
-    return (try machine.plain(item, depth: 0, &values), machine.reader)
+    try machine.checkSize(of: item)
+    return (machine.plain(item), machine.reader)
   }
 
   private init(reader: ByteReader) { self.reader = reader }
@@ -331,25 +331,46 @@ struct PickleMachine {
 
   // MARK: what came of it
 
-  private func plain(_ item: Item, depth: Int, _ values: inout Int) throws(Refusal) -> PickleValue {
-    values += 1
-    guard depth <= Self.deepest, values <= Self.mostValues else {
-      throw Refusal(reason: "its pickle is too deep or too large")
-    }
-    switch item {
-    case .value(let value): return value
-    case .name(.ignored(let name)): return .opaque(name)
-    case .name, .storage, .mark: return .opaque("a name")
-    case .list(let list):
-      var elements: [PickleValue] = []
-      for element in lists[list] { elements.append(try plain(element, depth: depth + 1, &values)) }
-      return .list(elements)
-    case .dictionary(let dictionary):
-      var pairs: [(key: PickleValue, value: PickleValue)] = []
-      for (key, value) in dictionaries[dictionary] {
-        pairs.append((try plain(key, depth: depth + 1, &values), try plain(value, depth: depth + 1, &values)))
+  /// Throws where that is deeper or larger than what a file says: before it is made, since a list may hold another many times over.
+  private func checkSize(of item: Item) throws(Refusal) {
+    let refusal = Refusal(reason: "its pickle is too deep or too large")
+    /// By container, the values in it and how deep they go; dictionaries are numbered behind the lists.
+    var known: [Int: (values: Int, height: Int)] = [:]
+    func measure(_ item: Item, depth: Int) throws(Refusal) -> (values: Int, height: Int) {
+      let (container, contents): (Int, [Item])
+      switch item {
+      case .list(let list): (container, contents) = (list, lists[list])
+      case .dictionary(let dictionary):
+        (container, contents) = (lists.count + dictionary, dictionaries[dictionary].flatMap { [$0.key, $0.value] })
+      default: (container, contents) = (-1, [])
       }
-      return .dictionary(pairs)
+      var (values, height) = (1, 0)
+      if let size = known[container] {
+        (values, height) = size
+      } else {
+        // A list in itself ends here as well.
+        guard depth < Self.deepest || contents.isEmpty else { throw refusal }
+        for element in contents {
+          let size = try measure(element, depth: depth + 1)
+          (values, height) = (values + size.values, max(height, size.height + 1))
+          guard values <= Self.mostValues else { throw refusal }
+        }
+        if container >= 0 { known[container] = (values, height) }
+      }
+      guard depth + height <= Self.deepest else { throw refusal }
+      return (values, height)
+    }
+    _ = try measure(item, depth: 0)
+  }
+
+  private func plain(_ item: Item) -> PickleValue {
+    switch item {
+    case .value(let value): value
+    case .name(.ignored(let name)): .opaque(name)
+    case .name, .storage, .mark: .opaque("a name")
+    case .list(let list): .list(lists[list].map(plain))
+    case .dictionary(let dictionary):
+      .dictionary(dictionaries[dictionary].map { (plain($0.key), plain($0.value)) })
     }
   }
 }

@@ -17,7 +17,6 @@ public struct EmbeddingCard: Sendable {
   package static let fileLimit = 64 << 20
   /// The longest JSON text: some hundred vectors take that much.
   static let textLimit = 8 << 20
-  private static let longestName = 2048
   /// The most pixels: 4096 x 4096.
   static let pixelLimit = 1 << 24
 
@@ -89,10 +88,6 @@ public struct EmbeddingCard: Sendable {
           throw JSONText.Malformed(reason: "the card has keys too long or too many for a word's")
         }
         let name = prefix.isEmpty ? key : prefix + "." + key
-        // Repeated for every key of a dictionary, a long name would fill the memory.
-        guard name.utf8.count <= Self.longestName else {
-          throw JSONText.Malformed(reason: "the card has too long a name")
-        }
         if key == "TORCHTENSOR" {
           tensors.append((prefix, try tensor(&text)))
         } else {

@@ -18,10 +18,14 @@ struct FuzzTarget: Sendable {
   }
 }
 
+/// Whether to say what each input ends in: `TI_GPU_FUZZ_TELL=1 ti-gpu-fuzz TARGET FILE`.
+private let tells = getenv("TI_GPU_FUZZ_TELL") != nil
+
 /// Runs something that may end in a `UserError` of one line, and in nothing else.
 func expecting(_ body: () throws -> Void) {
   do { try body() } catch let error as UserError {
     let message = error.message
+    if tells { print(message) }
     precondition(message.count < 1200 && !message.contains(where: \.isNewline), "an unclear line: \(message)")
   } catch {
     preconditionFailure("not an error for people: \(error)")

@@ -20,7 +20,7 @@ import TextualInversion
     let table = Set(try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init))
     var asked: Set<String> = []
     // A model of somebody's own: channels that are no multiple of eight, the third kind of GELU.
-    let tiny = try StableDiffusionModel(ModelFolder(Fixtures.url("models/tiny-odd"))).shape
+    let tiny = try StableDiffusionModel(DiffusersFolder(Fixtures.url("models/tiny-odd"))).shape
     var textEncoder = tiny.textEncoder
     textEncoder.activation = .geluTanh
     let odd = ModelShape(

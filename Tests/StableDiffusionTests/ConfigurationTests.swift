@@ -78,20 +78,20 @@ import Testing
   }
 
   @Test func tinySDXLIsTheFixtures() throws {
-    let shape = try StableDiffusionModel(ModelFolder(Fixtures.url("models/tiny-sdxl"))).shape
+    let shape = try StableDiffusionModel(DiffusersFolder(Fixtures.url("models/tiny-sdxl"))).shape
     #expect(shape.unet == ModelShape.tinySDXL.unet && shape.autoencoder == ModelShape.tinySDXL.autoencoder)
     #expect(shape.textEncoders.map(\.pooledWidth) == [32, 36])
     #expect(shape.textEncoders.map(\.endOfText) == [741, 741], "2 in the second's file means the vocabulary's last")
   }
 
   @Test func theBuiltInShapeIsTheBuiltInModels() throws {
-    let folder = try ModelFolder(
+    let folder = try DiffusersFolder(
       Fixtures.folder.deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("Sources/DemoModel/Resources/model"))
     let demo = ModelShape.demo
-    #expect(try folder.configuration("text_encoder", as: CLIPTextConfiguration.self) == demo.textEncoder)
-    #expect(try folder.configuration("unet", as: UNetConfiguration.self) == demo.unet)
-    #expect(try folder.configuration("vae", as: AutoencoderConfiguration.self) == demo.autoencoder)
+    #expect(try folder.configuration(.textEncoder, as: CLIPTextConfiguration.self) == demo.textEncoder)
+    #expect(try folder.configuration(.unet, as: UNetConfiguration.self) == demo.unet)
+    #expect(try folder.configuration(.vae, as: AutoencoderConfiguration.self) == demo.autoencoder)
   }
 
   /// What a setting of another model is answered with names the setting and what it says.

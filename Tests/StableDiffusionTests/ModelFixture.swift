@@ -20,7 +20,7 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
 
   private var url: URL { Fixtures.url("models/\(name)") }
 
-  func folder() throws -> ModelFolder { try ModelFolder(url) }
+  func folder() throws -> DiffusersFolder { try DiffusersFolder(url) }
 
   /// How far a result may be off on a backend: as far as a network may, or in 16 bits as far as PyTorch itself is in them, where
   /// that is more.
@@ -43,21 +43,21 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
   func textEncoder<B: Backend>(_ backend: B, differentiable: Bool = true) throws -> TextEncoder<B> {
     let folder = try folder()
     return try TextEncoder(
-      backend, folder.configuration("text_encoder", as: CLIPTextConfiguration.self),
-      weights: folder.weights("text_encoder"), differentiable: differentiable)
+      backend, folder.configuration(.textEncoder, as: CLIPTextConfiguration.self),
+      weights: folder.weights(.textEncoder), differentiable: differentiable)
   }
 
   func unet<B: Backend>(_ backend: B, gradients: Set<GradientName>? = nil) throws -> UNet<B> {
     let folder = try folder()
     return try UNet(
-      backend, folder.configuration("unet", as: UNetConfiguration.self), weights: folder.weights("unet"),
+      backend, folder.configuration(.unet, as: UNetConfiguration.self), weights: folder.weights(.unet),
       gradients: gradients ?? self.gradients())
   }
 
   func autoencoder<B: Backend>(_ backend: B) throws -> AutoencoderKL<B> {
     let folder = try folder()
     return try AutoencoderKL(
-      backend, folder.configuration("vae", as: AutoencoderConfiguration.self), weights: folder.weights("vae"))
+      backend, folder.configuration(.vae, as: AutoencoderConfiguration.self), weights: folder.weights(.vae))
   }
 }
 

@@ -94,7 +94,7 @@ import Testing
     let encoder = try fixture.textEncoder(backend, differentiable: false)
     let tokens = try tokens(fixture.outputs(), "text")
     let width = encoder.configuration.width
-    let table = try fixture.folder().weights("text_encoder")
+    let table = try fixture.folder().weights(.textEncoder)
       .take("text_model.embeddings.token_embedding.weight", [encoder.configuration.vocabularySize, width])
     let word = tokens.ids[2]
     let row = HostTensor([1, width], Array(table.values[Int(word) * width..<(Int(word) + 1) * width]))

@@ -53,7 +53,7 @@ import Testing
 
     init(flips: Bool = false, batchSize: Int = 2, accumulation: Int = 1, seed: UInt64 = 1) throws {
       let backend = try CPUBackend()
-      let model = try StableDiffusionModel(ModelFolder(DemoModel.model))
+      let model = try StableDiffusionModel(DiffusersFolder(DemoModel.model))
       let vae = try model.autoencoder(on: backend)
       var settings = TrainingSettings(
         placeholder: try Placeholder(word, vectors: 1), initializer: "cat", kind: .subject, resolution: 32,

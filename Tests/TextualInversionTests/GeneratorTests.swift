@@ -22,7 +22,7 @@ import TextualInversion
     let metadata = try SafetensorsFile(Fixtures.url("demo/pictures.safetensors")).metadata
     let latents = try SafetensorsFile(Fixtures.url("demo/latents.safetensors")).tensor("latents")
     let generator = try Generator(
-      model: ModelFolder(DemoModel.model), embeddings: [], precision: .float32, makeBackend: { _ in backend })
+      model: DiffusersFolder(DemoModel.model), embeddings: [], precision: .float32, makeBackend: { _ in backend })
     var settings = GenerationSettings(
       prompt: try #require(metadata["prompt"]), width: generator.nativeSide, height: generator.nativeSide)
     if file.hasSuffix("negative") { settings.negativePrompt = try #require(metadata["negative_prompt"]) }
@@ -35,7 +35,7 @@ import TextualInversion
   /// What a caller can say wrong is an error, not the end of the process.
   @Test func refusesWhatItCantDraw() throws {
     let generator = try Generator(
-      model: ModelFolder(DemoModel.model), embeddings: [], precision: .float32,
+      model: DiffusersFolder(DemoModel.model), embeddings: [], precision: .float32,
       makeBackend: { try CPUBackend(precision: $0) })
     for (width, height) in [
       (0, 64), (-64, 64), (64, 66), (Int.max, 64), (1 << 62, 1 << 62), (1 << 30, 64), (8192, 1 << 40),
@@ -114,7 +114,7 @@ import TextualInversion
     generator: Generator<CPUBackend>, settings: GenerationSettings
   ) {
     let generator = try Generator(
-      model: ModelFolder(DemoModel.model), embeddings: embeddings, precision: .float32,
+      model: DiffusersFolder(DemoModel.model), embeddings: embeddings, precision: .float32,
       makeBackend: { try CPUBackend(precision: $0) })
     var settings = GenerationSettings(prompt: prompt, width: generator.nativeSide, height: generator.nativeSide)
     settings.steps = 1
@@ -122,7 +122,7 @@ import TextualInversion
   }
 
   private static func word(_ word: String, vectors: Int, value: Float = 0.01) throws -> EmbeddingFile {
-    let width = try StableDiffusionModel(ModelFolder(DemoModel.model)).shape.textEncoder.width
+    let width = try StableDiffusionModel(DiffusersFolder(DemoModel.model)).shape.textEncoder.width
     return EmbeddingFile(
       word: word, rows: [.textEncoder: HostTensor([vectors, width], Array(repeating: value, count: vectors * width))])
   }
@@ -230,7 +230,7 @@ import TextualInversion
     var asked = 0
     #expect(throws: CancellationError.self) {
       _ = try Generator(
-        model: ModelFolder(DemoModel.model), embeddings: [], precision: .float32,
+        model: DiffusersFolder(DemoModel.model), embeddings: [], precision: .float32,
         makeBackend: { try CPUBackend(precision: $0) },
         shouldStop: {
           asked += 1

@@ -4,7 +4,7 @@ import ModelFiles
 import TextualInversion
 
 func teach(model path: URL, pictures: URL, output: URL) throws {
-  let model = try ModelFolder(path)
+  let model = try DiffusersFolder(path)
   var settings = TrainingSettings(
     placeholder: try Placeholder("<toy>", vectors: 2), initializer: "toy", kind: .object, resolution: 64,
     precision: .float32)

@@ -52,7 +52,7 @@ import TextualInversion
 
   private func replay<B: Backend>(_ trace: Trace, _ mode: ReplayMode, on backend: B) throws {
     let run = try ReplayRun(
-      model: ModelFolder(trace.model), trace: trace.file, placeholder: "<new>", backend: backend)
+      model: DiffusersFolder(trace.model), trace: trace.file, placeholder: "<new>", backend: backend)
     var steps = 0
     let maximum = try run.run(mode) { _, comparison in
       #expect(comparison != nil)

@@ -32,7 +32,7 @@ import TextualInversion
     let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
     #expect(!resumes || folder.earlier?.checkpoint != nil)
     let run = try TrainingRun(
-      model: ModelFolder(DemoModel.model), pictures: DemoConcept.myCat.folder,
+      model: DiffusersFolder(DemoModel.model), pictures: DemoConcept.myCat.folder,
       settings: settings(backend.precision, method),
       folder: folder, checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
     let outcome = try run.run { event, run in
@@ -104,7 +104,7 @@ import TextualInversion
 
   private func refuse<B: Backend>(_ backend: B, _ folder: URL) throws {
     _ = try TrainingRun(
-      model: ModelFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder,
+      model: DiffusersFolder(DemoModel.model), pictures: DemoConcept.nightTree.folder,
       settings: settings(backend.precision, .plain),
       folder: RunFolder(resuming: folder), makeBackend: { _ in backend })
   }

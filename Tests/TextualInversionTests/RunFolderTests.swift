@@ -24,7 +24,8 @@ enum DemoRun {
     optimizer: (any Optimizer)? = nil, pictures: URL = DemoConcept.myCat.folder
   ) throws -> TrainingRun<CPUBackend> {
     try TrainingRun(
-      model: ModelFolder(DemoModel.model), pictures: pictures, settings: settings, folder: folder, optimizer: optimizer,
+      model: DiffusersFolder(DemoModel.model), pictures: pictures, settings: settings, folder: folder,
+      optimizer: optimizer,
       checkpoints: checkpoints, makeBackend: { try CPUBackend(precision: $0) })
   }
 

@@ -47,7 +47,7 @@ import Testing
   }
 
   private func checkExamples<B: Backend>(_ backend: B) throws {
-    let model = try StableDiffusionModel(ModelFolder(DemoModel.model))
+    let model = try StableDiffusionModel(DiffusersFolder(DemoModel.model))
     let tokenizer = try model.tokenizer()
     let vocabulary = tokenizer.vocabularySize
     let taught = try tokenizer.adding("<toy>", vectors: 2)

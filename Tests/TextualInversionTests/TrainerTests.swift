@@ -13,7 +13,7 @@ import Testing
   /// The first step of a trace, from a loss scale of `scale`.
   private func step<B: Backend>(scale: Float, on backend: B) throws -> (result: StepResult, after: TrainingState) {
     let folder = Fixtures.url("models/tiny-sd1")
-    let model = try StableDiffusionModel(ModelFolder(folder))
+    let model = try StableDiffusionModel(DiffusersFolder(folder))
     let vocabulary = try model.tokenizer().vocabularySize
     let schedule = try model.noiseSchedule()
     let trace = try ReplayTrace(

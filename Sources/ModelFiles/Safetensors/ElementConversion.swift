@@ -39,7 +39,7 @@ func convertFloat16(_ source: UnsafeRawBufferPointer, _ target: UnsafeMutableBuf
 }
 
 /// Whether no element is NaN or infinity: those have every bit of the exponent set.
-func areFinite(_ values: UnsafeMutableBufferPointer<Float>) -> Bool {
+func areFinite(_ values: UnsafeBufferPointer<Float>) -> Bool {
   var largest: UInt32 = 0
   for value in values { largest = max(largest, value.bitPattern & 0x7FFF_FFFF) }
   return largest < 0x7F80_0000

@@ -77,7 +77,7 @@ public final class SafetensorsFile: Sendable {
       default: convertFloat64(source, target)
       }
       // While the piece is in the cache.
-      isFinite = isFinite && areFinite(target)
+      isFinite = isFinite && areFinite(UnsafeBufferPointer(target))
     }
     guard isFinite || !mustBeFinite else {
       throw UserError(

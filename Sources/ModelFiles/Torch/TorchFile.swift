@@ -132,7 +132,7 @@ public struct TorchFile: Sendable {
     let last = zip(tensor.dimensions, tensor.strides).reduce(tensor.offset) { $0 + ($1.0 - 1) * $1.1 }
     guard last < storage.count / size else { throw damaged }
     let count = last + 1 - tensor.offset
-    guard count < HostMemory.limit / 8 else {
+    guard max(count, shape.count) < HostMemory.limit / 8 else {
       throw UserError(
         .badData, at: .file(url), "\(shape) does not fit into memory", remedy: "is it the right file?")
     }

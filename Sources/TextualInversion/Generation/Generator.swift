@@ -29,22 +29,23 @@ public final class Generator<B: Backend> {
   /// - Throws: `UserError(.badData)`, with the word's file, if a word is in the vocabulary already or that of two files, holds
   ///   what is no number or does not fit the model.
   public init(
-    model: ModelFolder, embeddings: [EmbeddingFile], precision: ElementType, makeBackend: (ElementType) throws -> B,
+    model source: any ModelSource, embeddings: [EmbeddingFile], precision: ElementType,
+    makeBackend: (ElementType) throws -> B,
     shouldStop: () -> Bool = { false }
   ) throws {
-    let modelFiles = try StableDiffusionModel(model)
-    words = try LearnedWords(embeddings, of: modelFiles)
-    self.model = modelFiles
+    let model = try StableDiffusionModel(source)
+    words = try LearnedWords(embeddings, of: model)
+    self.model = model
     backend = try makeBackend(precision)
-    let vaePrecision = modelFiles.shape.autoencoder.precision(beside: precision)
+    let vaePrecision = model.shape.autoencoder.precision(beside: precision)
     vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
     if let rows = words.rows { self.rows = try backend.upload(rows, as: .float32) } else { rows = nil }
     if shouldStop() { throw CancellationError() }
-    textEncoders = try modelFiles.textEncoders(on: backend, vocabularies: [.textEncoder: words.vocabulary])
+    textEncoders = try model.textEncoders(on: backend, vocabularies: [.textEncoder: words.vocabulary])
     if shouldStop() { throw CancellationError() }
-    unet = try modelFiles.unet(on: backend)
+    unet = try model.unet(on: backend)
     if shouldStop() { throw CancellationError() }
-    vae = try modelFiles.autoencoder(on: vaeBackend)
+    vae = try model.autoencoder(on: vaeBackend)
     sizeMultiple = vae.configuration.sizeMultiple
     nativeSide = vae.configuration.sizeMultiple * unet.configuration.sampleSize
   }

@@ -17,9 +17,9 @@ public final class ReplayRun<B: Backend> {
   ///
   /// - Throws: `UserError(.badData)` if the trace does not fit the model.
   public init(
-    model: ModelFolder, trace file: URL, placeholder: String, backend: B
+    model source: any ModelSource, trace file: URL, placeholder: String, backend: B
   ) throws {
-    let model = try StableDiffusionModel(model)
+    let model = try StableDiffusionModel(source)
     let tokenizer = try model.tokenizer()
     let schedule = try model.noiseSchedule()
     let text = model.shape.textEncoder

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import StableDiffusion
 import Tensors
 
 /// `training.json`: what a run was asked for and what came of it. It is written before the first step, and going on with a run
@@ -14,6 +15,8 @@ public struct TrainingReport: Sendable, Codable {
   public var templates: [String]
   /// The model as it was named.
   public var model: String
+  /// What of it was read otherwise than its own files say.
+  public var reading: ModelReading?
   /// The pictures' folder as it was named; absent in version 1, as is what follows it up to the fingerprint.
   public var pictures: String?
   /// The device as it was named.
@@ -55,6 +58,7 @@ public struct TrainingReport: Sendable, Codable {
     self.settings = settings
     templates = settings.templates ?? settings.kind.templates
     model = source.model
+    reading = source.reading.isEmpty ? nil : source.reading
     pictures = source.pictures
     deviceChoice = source.device
     checkpointEvery = checkpoints.every
@@ -96,8 +100,10 @@ public struct RunSource: Sendable, Hashable {
   public var model: String
   public var pictures: String
   public var device: String?
+  public var reading: ModelReading
 
-  public init(model: String, pictures: String, device: String? = nil) {
+  public init(model: String, pictures: String, device: String? = nil, reading: ModelReading = ModelReading()) {
+    self.reading = reading
     self.model = model
     self.pictures = pictures
     self.device = device

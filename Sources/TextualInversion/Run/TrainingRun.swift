@@ -19,7 +19,7 @@ public final class TrainingRun<B: Backend> {
   /// The width of a row.
   public var width: Int { context.state.rows.shape.channels }
 
-  private let modelFolder: ModelFolder
+  private let modelSource: any ModelSource
   private let model: StableDiffusionModel
   private let vocabulary: Int
   private let prompts: TrainingPrompts
@@ -47,7 +47,7 @@ public final class TrainingRun<B: Backend> {
   ///     configuration says that less will do.
   /// - Throws: `UserError` for what the user can mend.
   public init(
-    model modelFolder: ModelFolder, pictures: URL, settings: TrainingSettings, folder: RunFolder,
+    model modelSource: any ModelSource, pictures: URL, settings: TrainingSettings, folder: RunFolder,
     optimizer: (any Optimizer)? = nil, checkpoints: CheckpointPolicy = CheckpointPolicy(), source: RunSource? = nil,
     makeBackend: @escaping (ElementType) throws -> B
   ) throws {
@@ -55,13 +55,14 @@ public final class TrainingRun<B: Backend> {
     try checkpoints.validate()
     self.settings = settings
     self.folder = folder
-    self.modelFolder = modelFolder
+    self.modelSource = modelSource
     self.checkpoints = checkpoints
     self.makeBackend = makeBackend
     self.optimizer = optimizer ?? settings.rule
     report = ReportObserver(
       TrainingReport(
-        settings: settings, source: source ?? RunSource(model: modelFolder.url.path, pictures: pictures.path),
+        settings: settings,
+        source: source ?? RunSource(model: modelSource.location?.path ?? modelSource.name, pictures: pictures.path),
         checkpoints: checkpoints, goingOnWith: folder.earlier?.report))
     var warnings: [String] = []
     if let earlier = folder.earlier { warnings += try earlier.check(settings, self.optimizer) }
@@ -71,7 +72,7 @@ public final class TrainingRun<B: Backend> {
     // A new run is one that can be gone on with from here on, whatever ends it.
     let isFresh = try folder.begin(report.report)
     do {
-      model = try StableDiffusionModel(modelFolder)
+      model = try StableDiffusionModel(modelSource)
       let plainTokenizer = try model.tokenizer()
       vocabulary = plainTokenizer.vocabularySize
       let word = settings.placeholder
@@ -104,7 +105,7 @@ public final class TrainingRun<B: Backend> {
       context = RunContext(settings: settings, folder: folder, state: state, optimizer: self.optimizer.name)
       context.model = (model.shape.name, try model.noiseSchedule().predictionType == .velocity)
       if let earlier = checkpoint?.fingerprint {
-        let fingerprint = try Self.fingerprint(modelFolder, concept)
+        let fingerprint = try Self.fingerprint(modelSource, concept)
         let changes = fingerprint.changes(since: earlier)
         guard changes.isEmpty else {
           throw UserError(.badData, "the run can't be gone on with: \(changes.joined(separator: ", "))")
@@ -157,7 +158,7 @@ public final class TrainingRun<B: Backend> {
 
   /// Encodes the pictures, drops the VAE, loads what trains, and takes step after step.
   private func train() throws {
-    if context.fingerprint == nil { context.fingerprint = try Self.fingerprint(modelFolder, concept) }
+    if context.fingerprint == nil { context.fingerprint = try Self.fingerprint(modelSource, concept) }
     let schedule = try model.noiseSchedule()
     let backend = try makeBackend(settings.precision)
     try model.shape.checkTraining(
@@ -195,7 +196,7 @@ public final class TrainingRun<B: Backend> {
     }
   }
 
-  private static func fingerprint(_ model: ModelFolder, _ concept: Concept) throws(UserError) -> Fingerprint {
+  private static func fingerprint(_ model: any ModelSource, _ concept: Concept) throws(UserError) -> Fingerprint {
     var pictures: [String: String] = [:]
     for file in concept.files { pictures[file.lastPathComponent] = try FileHash.sha256(of: file) }
     return Fingerprint(model: try model.sha256(), pictures: pictures)

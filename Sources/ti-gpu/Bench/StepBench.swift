@@ -49,7 +49,7 @@ final class StepBench<B: Backend> {
   init(backend: B, shape: ModelShape, resolution: Int, batchSize: Int) throws {
     self.backend = backend
     let start = Date()
-    let model = StableDiffusionModel(random: shape)
+    let model = try StableDiffusionModel(RandomModel(shape))
     let times = self.times
     func timed(_ part: String) -> Timed<B> { Timed(backend, part: part, times: times) }
     let components = shape.textComponents

@@ -45,14 +45,14 @@ struct Demo: ParsableCommand {
 
     func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
       let start = Date()
-      let model = try ModelFolder(DemoModel.model)
+      let model = try DiffusersFolder(DemoModel.model)
       let seed = command.seed.value()
       let settings = try command.concept.settings(seed: seed, precision: precision)
       // The demo's folder is its own: it is made anew each time.
       let folder = try RunFolder(new: command.output.url, overwriting: true)
       let run = try TrainingRun(
         model: model, pictures: command.concept.folder, settings: settings, folder: folder,
-        source: RunSource(model: ModelOptions.builtIn, pictures: "demo:\(command.concept.rawValue)"),
+        source: RunSource(model: ModelName.builtIn, pictures: "demo:\(command.concept.rawValue)"),
         makeBackend: makeBackend)
       Console.note(
         "Teaching the word \(settings.placeholder.word) from \(run.concept.pictures.count) pictures of the example")

@@ -114,15 +114,15 @@ struct Generate: ParsableCommand {
 
     func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
       let start = Date()
-      let folder = try command.model.folder()
+      let model = try command.model.source()
       let embeddings = try EmbeddingArgument.words(command.embedding)
       let latents = try command.latents.map { try InitialLatents($0.url) }
       let target = try PictureTarget(command.output.text)
       var result = Result(seed: command.seed.value())
-      _ = try StableDiffusionModel(folder).sampler(command.sampler, steps: command.steps)
+      _ = try StableDiffusionModel(model).sampler(command.sampler, steps: command.steps)
       do {
         let generator = try Generator(
-          model: folder, embeddings: embeddings, precision: precision, makeBackend: makeBackend,
+          model: model, embeddings: embeddings, precision: precision, makeBackend: makeBackend,
           shouldStop: { interrupt.isRequested })
         try draw(with: generator, from: latents, to: target, &result)
         result.finished = true

@@ -29,7 +29,7 @@ struct Inspect: ParsableCommand {
     do {
       let contents = try EmbeddingContents(url)
       for note in contents.notes { Console.warn(note) }
-      report = try FileReport(contents, model: model.map { try StableDiffusionModel(ModelOptions.folder($0.text)) })
+      report = try FileReport(contents, model: model.map { try StableDiffusionModel(ModelName.source($0.text)) })
     } catch let refusal as UserError where refusal.kind == .badData {
       guard let other = try FileReport(other: url) else { throw refusal }
       if model != nil { Console.warn("\(url.path): holds no words to compare with a model") }

@@ -35,7 +35,7 @@ struct Tokenize: ParsableCommand {
   var prompt: String?
 
   func run() throws {
-    var tokenizer = try model.map { try StableDiffusionModel(ModelOptions.folder($0.text)).tokenizer() } ?? .builtIn()
+    var tokenizer = try model.map { try StableDiffusionModel(ModelName.source($0.text)).tokenizer() } ?? .builtIn()
     let embeddings = try EmbeddingArgument.words(embedding)
     for file in embeddings {
       do throws(UserError) { tokenizer = try tokenizer.adding(file) } catch {

@@ -23,8 +23,9 @@ struct Train: ParsableCommand {
       With --replay, every draw comes from a trace and each step is held against it.
       """)
 
-  @Option(help: ArgumentHelp("A model folder in diffusers' layout, or 'demo'.", valueName: "folder"))
+  @Option(help: ModelName.help)
   var model: PathArgument?
+  @OptionGroup(title: "Model") var reading: ModelReadingOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
 
@@ -68,7 +69,7 @@ struct Train: ParsableCommand {
       return
     }
     let missing = [
-      ("--model (a model folder, or 'demo')", model != nil),
+      ("--model (a model's folder, file or name, or 'demo')", model != nil),
       ("--images (a folder of pictures)", images != nil || replay != nil),
       ("--token (the word to teach, such as '<toy>')", training.token != nil),
       ("--initializer (a word to start from, such as 'toy')", training.initializer != nil || replay != nil),
@@ -126,11 +127,12 @@ private struct TrainWork: BackendWork {
     let start = Date()
     let earlier = folder.earlier
     let source = RunSource(
-      model: try named(command.model?.text, earlier?.report?.model, "--model: the model's folder", Self.isBuiltIn),
+      model: ModelName.lasting(
+        try named(command.model?.text, earlier?.report?.model, "--model: the model's folder or file")),
       pictures: try named(
         command.images?.text, earlier?.report?.pictures, "--images: the pictures' folder", ConceptFolder.isBuiltIn),
-      device: device)
-    let model = try ModelOptions.folder(source.model)
+      device: device, reading: command.reading.reading(earlier: earlier?.report?.reading))
+    let model = try ModelName.source(source.model, reading: source.reading)
     // Unless said otherwise, a run goes on as it was started, on whatever device.
     let isChosen = command.device.precision != .auto
     let settings = try command.training.settings(
@@ -176,15 +178,13 @@ private struct TrainWork: BackendWork {
   /// What was named on the command line or, for a run that goes on, in its report; a folder by its whole path, so that it is
   /// found from elsewhere as well.
   private func named(
-    _ given: String?, _ earlier: String?, _ missing: String, _ isBuiltIn: (String) -> Bool
+    _ given: String?, _ earlier: String?, _ missing: String, _ staysAsItIs: (String) -> Bool = { _ in true }
   ) throws(UserError) -> String {
     guard let name = given ?? earlier else {
       throw UserError(.usage, "\(folder.report.path) does not say \(missing); give it")
     }
-    return isBuiltIn(name) ? name : URL(fileURLWithPath: name).standardizedFileURL.path
+    return staysAsItIs(name) ? name : URL(fileURLWithPath: name).standardizedFileURL.path
   }
-
-  private static func isBuiltIn(_ model: String) -> Bool { model == ModelOptions.builtIn }
 }
 
 /// Training from a trace.
@@ -213,7 +213,8 @@ private struct ReplayWork: BackendWork {
   func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
     let word = try command.training.word()
     let run = try ReplayRun(
-      model: ModelOptions.folder(model), trace: trace, placeholder: word, backend: makeBackend(precision))
+      model: ModelName.source(model, reading: command.reading.reading()), trace: trace, placeholder: word,
+      backend: makeBackend(precision))
     let folder = try RunFolder(new: output, overwriting: command.overwrite)
     try folder.take()
     try folder.clear()

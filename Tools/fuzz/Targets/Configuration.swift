@@ -13,7 +13,7 @@ extension FuzzTarget {
     expecting { _ = try AutoencoderConfiguration(json: bytes) }
     expecting { try schedule(SchedulerConfiguration(json: bytes)) }
     _ = file("model_index.json", bytes)
-    expecting { _ = try ModelFolder(URL(fileURLWithPath: ".")) }
+    expecting { _ = try DiffusersFolder(URL(fileURLWithPath: ".")) }
     expecting { _ = try TrainingReport(file("training.json", bytes)) }
   }
 

@@ -1,0 +1,129 @@
+import Foundation
+import Tensors
+
+/// A model in diffusers' layout: `model_index.json` and a folder for each component with its configuration and weights.
+public struct DiffusersFolder: Sendable {
+  /// The folder itself: the snapshot, where that of a repository was named.
+  public let url: URL
+  /// The class that `model_index.json` names, such as `StableDiffusionPipeline`.
+  public let pipelineClass: String?
+
+  /// Told what is read otherwise than the folder's name or its files suggest, a line each.
+  public let warn: @Sendable (String) -> Void
+
+  /// - Parameters:
+  ///   - url: the model's folder, or that of a repository in Hugging Face's cache.
+  ///   - warn: told what is read otherwise than the folder's name or its files suggest, a line each.
+  /// - Throws: `UserError(.noInput)` when there is no such folder or no `model_index.json` in it.
+  public init(_ url: URL, warn: @escaping @Sendable (String) -> Void = { _ in }) throws(UserError) {
+    self.warn = warn
+    var information = stat()
+    guard stat(url.path, &information) == 0 else {
+      let code = errno
+      guard code == ENOENT || code == ENOTDIR || code == ELOOP else { throw unreadable(url, code) }
+      throw missing(url, "no such folder", remedy: Self.layout)
+    }
+    guard information.st_mode & S_IFMT == S_IFDIR else {
+      throw UserError(.noInput, at: .file(url), "a file", remedy: Self.layout)
+    }
+    if let snapshot = try CachedRepository(url)?.snapshot {
+      self.url = snapshot.url
+      warn("\(url.path) is a folder of Hugging Face's cache: its snapshot \(snapshot.name) is used, \(snapshot.reason)")
+    } else {
+      self.url = url
+    }
+    let index = self.url.appendingPathComponent("model_index.json")
+    guard index.isThere else {
+      throw UserError(
+        .noInput, at: .file(self.url), "has no model_index.json", remedy: Self.advice(for: self.url))
+    }
+    pipelineClass = try Index(jsonFile: index).className
+  }
+
+  private static let layout = "name a model folder in diffusers' layout"
+
+  /// Which folder may be meant by one that is no model's.
+  private static func advice(for url: URL) -> String {
+    func holdsModel(_ url: URL) -> Bool { url.appendingPathComponent("model_index.json").isThere }
+    if holdsModel(url.deletingLastPathComponent()) { return "name the folder above, of the whole model" }
+    let names = ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted()
+    if let inner = names.first(where: {
+      holdsModel(url.appendingPathComponent($0)) || url.appendingPathComponent("\($0)/snapshots").isThere
+    }) {
+      return "its folder '\(inner)' is a model's: name that"
+    }
+    if let single = CachedRepository.checkpoints(in: url).first {
+      return "'\(single)' in it is a model in one file: name that"
+    }
+    return layout
+  }
+
+  private struct Index: Decodable {
+    let className: String?
+
+    enum CodingKeys: String, CodingKey {
+      case className = "_class_name"
+    }
+  }
+
+  /// The parts that the folder holds.
+  public var components: [Component] { Component.allCases.filter { folder($0).isThere } }
+
+  /// The folder of a component.
+  public func folder(_ component: Component) -> URL { url.appendingPathComponent(component.rawValue) }
+
+  /// The folder with `vocab.json` and `merges.txt`, or `tokenizer.json`, that a text encoder's token numbers come from.
+  public func tokenizerFolder(_ component: Component) -> URL {
+    url.appendingPathComponent(component.rawValue.replacing("text_encoder", with: "tokenizer"))
+  }
+
+  /// The file of the scheduler's configuration.
+  public var schedulerConfiguration: URL { url.appendingPathComponent("scheduler/scheduler_config.json") }
+
+  /// A component's configuration.
+  public func configuration<T: Decodable>(_ component: Component, as type: T.Type = T.self) throws(UserError) -> T {
+    try T(jsonFile: ComponentFolder(url: folder(component)).configurationFile)
+  }
+
+  /// A component's weights under the names of both old and new files; all of them must be taken.
+  public func weights(_ component: Component) throws(UserError) -> any WeightSource {
+    try FileWeights(
+      ComponentFolder(url: folder(component)).tensors(warn: warn), naming: .diffusers(component), warn: warn)
+  }
+
+  /// The files that hold a component's weights: one, or the pieces in the order of their names.
+  public func weightFiles(_ component: Component) throws(UserError) -> [URL] {
+    try ComponentFolder(url: folder(component)).weightFiles()
+  }
+
+  /// The SHA-256 of every file that decides what the model does, by its path in the folder: configurations, the
+  /// tokenizers' files and the weights.
+  public func sha256() throws(UserError) -> [String: String] {
+    var files = configurationFiles
+    for component in components { files += try weightFiles(component) }
+    return try Self.sha256(of: files)
+  }
+
+  /// The same of the configurations and the tokenizers alone.
+  public func configurationSHA256() throws(UserError) -> [String: String] { try Self.sha256(of: configurationFiles) }
+
+  private var configurationFiles: [URL] {
+    let files = components.flatMap { component in
+      let tokenizer = [
+        "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "added_tokens.json",
+      ].map { tokenizerFolder(component).appendingPathComponent($0) }
+      return [ComponentFolder(url: folder(component)).configurationFile] + tokenizer
+    }
+    return ([schedulerConfiguration] + files).filter(\.isThere)
+  }
+
+  private static func sha256(of files: [URL]) throws(UserError) -> [String: String] {
+    var hashes: [String: String] = [:]
+    for file in Set(files) {
+      let folder = file.deletingLastPathComponent().lastPathComponent
+      hashes["\(folder)/\(file.lastPathComponent)"] = try FileHash.sha256(of: file)
+    }
+    return hashes
+  }
+}

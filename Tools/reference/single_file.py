@@ -1,7 +1,7 @@
 """Converts model folders in diffusers' layout to single files in the naming of Stable Diffusion's own code, in every form in which
 such files go about, and writes down what was converted from what.
 
-    python single_file.py                              the plans for the tests: Tests/Fixtures/single_files/*.json, and tiny .ckpt files
+    python single_file.py                              plans for the tests, and one VAE as .ckpt and .pt: Tests/Fixtures/single_files
     python single_file.py --output DIR FOLDER ...      NAME.safetensors, NAME.ckpt (ZIP), NAME-legacy.ckpt, NAME-bare.pt, NAME-ema.ckpt;
                                                        each is checked by diffusers' own from_single_file
     python single_file.py --refused DIR                a file of each kind that is none of the supported families
@@ -352,16 +352,24 @@ def refused(out: Path) -> None:
 
 
 def fixtures() -> None:
-    """Plans and digests of the tiny models, and a torch file of either layout of the smallest weights that do."""
+    """Plans and digests of the tiny models, and one VAE as a torch file of either layout."""
     out = FIXTURES / "single_files"
     out.mkdir(parents=True, exist_ok=True)
     for path in sorted(MODELS.iterdir()):
         if not (path / "model_index.json").exists():
             continue
         folder = Folder(path)
-        text = json.dumps({"script": "Tools/reference/single_file.py", "plan": checked_plan(folder), "sha256": digests(folder)}, indent=0, sort_keys=True)
+        lines = ['"script": "Tools/reference/single_file.py"', f'"family": "{folder.family}"']
+        for key, table in (("plan", checked_plan(folder)), ("sha256", digests(folder))):
+            lines.append(f'"{key}": {{\n' + ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in sorted(table.items())) + "}")
+        text = "{" + ",\n".join(lines) + "}"
         (out / f"{path.name}.json").write_text(text + "\n")
         print(f"{path.name}: {len(text) / 1024:.0f} KiB")
+    folder = Folder(MODELS / "tiny-sdxl-v")
+    vae = {key: value for key, value in made(folder, checked_plan(folder)).items() if key.startswith("first_stage_model.")}
+    torch.save({"state_dict": vae, "global_step": 1}, out / "vae.ckpt")
+    torch.save({key.removeprefix("first_stage_model."): value for key, value in vae.items()}, out / "vae-legacy.pt",
+               _use_new_zipfile_serialization=False)
 
 
 def main() -> None:

@@ -53,7 +53,8 @@ public struct AutoencoderFile: Sendable {
   public func sha256() throws(UserError) -> [String: String] {
     var hashes: [String: String] = [:]
     for file in files + [configurationFile].compactMap({ $0 }) {
-      hashes[files.count == 1 && file == files[0] ? "vae" : "vae/\(file.lastPathComponent)"] = try FileHash.sha256(of: file)
+      hashes[files.count == 1 && file == files[0] ? "vae" : "vae/\(file.lastPathComponent)"] = try FileHash.sha256(
+        of: file)
     }
     return hashes
   }

@@ -28,7 +28,8 @@ struct ComponentFolder: Sendable {
         parts.remove(at: index)
         if parts.count == 2 { parts.swapAt(0, 1) }
       }
-      guard let type = parts.popLast(), type == "safetensors" || type == "bin", parts.count < 2, parts.first != "" else {
+      guard let type = parts.popLast(), type == "safetensors" || type == "bin", parts.count < 2, parts.first != ""
+      else {
         return nil
       }
       self.name = name
@@ -52,11 +53,14 @@ struct ComponentFolder: Sendable {
     let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
     guard let storage = names.compactMap(Storage.init).min(by: { $0.rank < $1.rank }) else {
       throw UserError(
-        .noInput, at: .file(url), "no weights: no diffusion_pytorch_model.safetensors, model.safetensors or pytorch_model.bin",
+        .noInput, at: .file(url),
+        "no weights: no diffusion_pytorch_model.safetensors, model.safetensors or pytorch_model.bin",
         remedy: "fetch the weights again")
     }
     let file = url.appendingPathComponent(storage.name)
-    if !storage.variant.isEmpty { warn("\(file.path): the weights of the variant '\(storage.variant)' are used: no others are there") }
+    if !storage.variant.isEmpty {
+      warn("\(file.path): the weights of the variant '\(storage.variant)' are used: no others are there")
+    }
     return storage.isIndex ? try pieces(file) : [file]
   }
 

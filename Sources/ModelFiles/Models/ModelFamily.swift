@@ -20,7 +20,10 @@ enum OtherContent {
   /// The first that fits counts. A sign is a place in the tree of names; one that ends with `*` is how a name begins, one that
   /// begins with it how a name goes on.
   private static let kinds: [(what: String, signs: [String], remedy: String?)] = [
-    ("a LoRA", ["lora_unet_*", "lora_te*", "*.lora_down.*", "*.lora_up.*", "*.lora_A.*", "*.lora.up.*", "*.hada_w1_a"], nil),
+    (
+      "a LoRA",
+      ["lora_unet_*", "lora_te*", "*.lora_down.*", "*.lora_up.*", "*.lora_A.*", "*.lora.up.*", "*.hada_w1_a"], nil
+    ),
     ("Stable Diffusion 3", ["model.diffusion_model.joint_blocks", "joint_blocks"], nil),
     (
       "Flux or a model built like it",
@@ -32,10 +35,19 @@ enum OtherContent {
       "a ControlNet", ["control_model", "controlnet_cond_embedding", "input_hint_block", "controlnet_down_blocks"], nil
     ),
     ("an IP-Adapter", ["image_proj", "ip_adapter"], nil),
-    ("an embedding, not a model", ["emb_params", "emp_params", "string_to_param", "clip_l", "clip_g"], "give it by --embedding"),
+    (
+      "an embedding, not a model", ["emb_params", "emp_params", "string_to_param", "clip_l", "clip_g"],
+      "give it by --embedding"
+    ),
     ("a UNet in diffusers' naming", ["down_blocks"], "name the folder of the whole model"),
-    ("a VAE", ["first_stage_model", "decoder.up", "decoder.up_blocks", "encoder.down_blocks"], "a VAE is given by --vae"),
-    ("a text encoder", ["text_model", "cond_stage_model", "conditioner.embedders", "transformer.resblocks"], "name a whole model"),
+    (
+      "a VAE", ["first_stage_model", "decoder.up", "decoder.up_blocks", "encoder.down_blocks"],
+      "a VAE is given by --vae"
+    ),
+    (
+      "a text encoder", ["text_model", "cond_stage_model", "conditioner.embedders", "transformer.resblocks"],
+      "name a whole model"
+    ),
   ]
 
   /// Why a file of these tensors can't be used as a model.
@@ -46,7 +58,8 @@ enum OtherContent {
         remedy: kind.remedy ?? "name a checkpoint of Stable Diffusion 1, 2 or XL")
     }
     return UserError(
-      .badData, at: .file(view.url), "holds tensors of no known kind of model, such as \(view.names.first.map(quoted) ?? "none")",
+      .badData, at: .file(view.url),
+      "holds tensors of no known kind of model, such as \(view.names.first.map(quoted) ?? "none")",
       remedy: "name a checkpoint of Stable Diffusion 1, 2 or XL")
   }
 

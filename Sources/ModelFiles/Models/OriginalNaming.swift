@@ -90,8 +90,7 @@ enum OriginalNaming {
         .init("transformer.resblocks.*", "text_model.encoder.layers.*", inside: block),
         .init("ln_final", "text_model.final_layer_norm"),
         .init("text_projection", "text_projection.weight", .transposed),
-      ]), ignored: ["logit_scale", "attn_mask", "text_model.embeddings.position_ids"])
-    naming.surplus = ["text_projection"]
+      ]), ignored: ["logit_scale", "attn_mask", "text_projection"])
     // Where the layer before the last is used, nobody asks for the last.
     let blocks = view.count("transformer.resblocks")
     if blocks > 0 { naming.ignored.append("text_model.encoder.layers.\(blocks - 1)") }

@@ -41,7 +41,8 @@ public struct SingleFile: Sendable {
   private static let textEncoders: [(component: Component, path: String, isOpenCLIP: Bool)] = [
     (.textEncoder, "cond_stage_model.transformer", false), (.textEncoder, "cond_stage_model.model", true),
     (.textEncoder, "conditioner.embedders.0.transformer", false), (.textEncoder, "conditioner.embedders.0.model", true),
-    (.textEncoder2, "conditioner.embedders.1.model", true), (.textEncoder2, "conditioner.embedders.1.transformer", false),
+    (.textEncoder2, "conditioner.embedders.1.model", true),
+    (.textEncoder2, "conditioner.embedders.1.transformer", false),
   ]
 
   private static let unetPath = "model.diffusion_model"
@@ -108,8 +109,12 @@ public struct SingleFile: Sendable {
     let channels = unet.shape(of: "input_blocks.0.0.weight")?.dimensions.dropFirst().first ?? 0
     let made = unet.shape(of: "out.2.weight")?.dimensions.first ?? channels
     if channels != made {
-      let kinds = [made + 5: "an inpainting model", 2 * made: "a model that edits pictures (InstructPix2Pix)", made + 1: "a model that reads depths"]
-      throw refuse("\(kinds[channels] ?? "a model that takes more than noisy latents") (\(channels) channels in, \(made) out)")
+      let kinds = [
+        made + 5: "an inpainting model", 2 * made: "a model that edits pictures (InstructPix2Pix)",
+        made + 1: "a model that reads depths",
+      ]
+      throw refuse(
+        "\(kinds[channels] ?? "a model that takes more than noisy latents") (\(channels) channels in, \(made) out)")
     }
     if all.contains("edm_mean") { throw refuse("Playground 2.5, a model of EDM's scaling") }
     if all.contains("edm_vpred") { throw refuse("a model of EDM's scaling, such as CosXL") }
@@ -165,7 +170,8 @@ public struct SingleFile: Sendable {
   public var recognition: String {
     let missing = ([.textEncoder, .vae] as [Component]).filter { parts[$0] == nil }
       .map { $0 == .vae ? "no VAE" : "no text encoder" }
-    return (["\(url.lastPathComponent): \(family), \(prediction)"] + missing
+    return
+      (["\(url.lastPathComponent): \(family), \(prediction)"] + missing
       + (holdsMeans ? ["holds weights and their running means (EMA)"] : [])).joined(separator: "; ")
   }
 }

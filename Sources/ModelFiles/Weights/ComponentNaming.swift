@@ -32,7 +32,10 @@ public struct ComponentNaming: Sendable {
         "*.mid_block.attentions.0", "*.mid_block.attentions.0",
         inside: TensorMap(
           [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")].flatMap { old, new in
-            [.init("\(old).weight", "\(new).weight", .matrix), .init(old, new), .init("\(new).weight", "\(new).weight", .matrix)]
+            [
+              .init("\(old).weight", "\(new).weight", .matrix), .init(old, new),
+              .init("\(new).weight", "\(new).weight", .matrix),
+            ]
           }))
     ]))
 

@@ -59,7 +59,8 @@ public struct TensorView: Sendable {
         for step in target.steps {
           guard let shape = step.shape(of: place.shape) else {
             throw UserError(
-              .badData, at: [.file(place.file.url), .tensor(place.name)], "is \(place.shape), which no such tensor can be",
+              .badData, at: [.file(place.file.url), .tensor(place.name)],
+              "is \(place.shape), which no such tensor can be",
               remedy: "is it the right file?")
           }
           place.shape = shape

@@ -18,7 +18,8 @@ public func openModel(
   if !url.isThere {
     guard let hubName = HubName(name) else {
       throw missing(
-        url, "no such file or folder", remedy: "name a model folder, a checkpoint, or a model in Hugging Face's cache (owner/name)")
+        url, "no such file or folder",
+        remedy: "name a model folder, a checkpoint, or a model in Hugging Face's cache (owner/name)")
     }
     let snapshot = try hubName.snapshot()
     note("\(hubName.repository): revision \(snapshot.name), \(snapshot.reason)")

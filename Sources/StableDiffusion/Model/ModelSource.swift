@@ -37,7 +37,8 @@ extension ModelSource {
     let autoencoder = try autoencoder()
     return ModelShape(
       name: name, textEncoder: try textEncoder(.textEncoder),
-      textEncoder2: unet.added == nil ? nil : try textEncoder(.textEncoder2), unet: unet, autoencoder: autoencoder, scheduler: try scheduler(),
+      textEncoder2: unet.added == nil ? nil : try textEncoder(.textEncoder2), unet: unet, autoencoder: autoencoder,
+      scheduler: try scheduler(),
       resolution: unet.sampleSize * autoencoder.sizeMultiple)
   }
 }

@@ -35,7 +35,8 @@ extension SingleFile: ModelSource {
     let vocabulary = try tensors(component).size("text_model.embeddings.token_embedding.weight", 0)
     guard vocabulary >= tokenizer.vocabularySize else {
       throw try tensors(component).untold(
-        "its tokenizer can't be told: the text encoder knows \(vocabulary) tokens, CLIP's has \(tokenizer.vocabularySize)")
+        "its tokenizer can't be told: the text encoder knows \(vocabulary) tokens, CLIP's has \(tokenizer.vocabularySize)"
+      )
     }
     return tokenizer
   }
@@ -104,7 +105,9 @@ extension UNetConfiguration {
       level.transformersDown = transformers("down_blocks.\(index)")
       level.transformersUp = transformers("up_blocks.\(count - 1 - index)")
       // The middle belongs to the coarsest level; where nothing attends, the number of heads is of no use.
-      let attends = (level.transformersDown + level.transformersUp + (index == count - 1 ? [middle] : [])).contains { $0 > 0 }
+      let attends = (level.transformersDown + level.transformersUp + (index == count - 1 ? [middle] : [])).contains {
+        $0 > 0
+      }
       if family != .stableDiffusion1, attends { level.heads = try tensors.heads(of: channels, "the UNet") }
       levels.append(level)
     }

@@ -17,7 +17,8 @@ extension TensorView {
   /// What the sizes of tensors do not tell and the family's rule does not fit.
   func untold(_ what: String) -> UserError {
     UserError(
-      .badData, at: .file(url), what, remedy: "give the configuration of a model like it in diffusers' layout by --config")
+      .badData, at: .file(url), what,
+      remedy: "give the configuration of a model like it in diffusers' layout by --config")
   }
 
   /// Channels cut into heads of 64, as every family but the first has them.

@@ -189,4 +189,27 @@ import Testing
       #expect(error.kind == .badData && error.message.contains(word), "\(error.message)")
     }
   }
+
+  /// Channels of which two kinds of model could be told, and so many that twice as many can't be counted.
+  @Test(arguments: [(2, 1), (10, 5), (4, 1 << 62)]) func refusesAnyChannels(inputs: Int, outputs: Int) throws {
+    func entry(_ shape: [Int]) -> String { "{\"dtype\":\"F8_E4M3\",\"shape\":\(shape),\"data_offsets\":[0,0]}" }
+    let names = ["input_blocks.0.0.weight": [8, inputs, 0], "out.2.weight": [outputs, 0]]
+    let header = "{" + names.map { "\"model.diffusion_model.\($0)\":\(entry($1))" }.joined(separator: ",") + "}"
+    try refuses(header, "\(inputs) channels in, \(outputs) out")
+  }
+
+  /// A name's parts are places in a tree: of a name of a million parts they would fill the memory.
+  @Test func refusesEndlessNames() throws {
+    let name = String(repeating: "a.", count: 500_000)
+    try refuses("{\"\(name)\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", "too long a name")
+  }
+
+  private func refuses(_ header: String, _ words: String) throws {
+    try TemporaryFolder.with { folder in
+      let url = folder.appendingPathComponent("model.safetensors")
+      try (withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) } + Data(header.utf8)).write(to: url)
+      let error = try #require(userError { _ = try SingleFile(url) })
+      #expect(error.kind == .badData && error.message.contains(words), "\(error.message.prefix(300))")
+    }
+  }
 }

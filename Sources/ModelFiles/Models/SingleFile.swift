@@ -110,11 +110,11 @@ public struct SingleFile: Sendable {
     let made = unet.shape(of: "out.2.weight")?.dimensions.first ?? channels
     if channels != made {
       let kinds = [
-        made + 5: "an inpainting model", 2 * made: "a model that edits pictures (InstructPix2Pix)",
-        made + 1: "a model that reads depths",
+        (made &+ 5, "an inpainting model"), (2 &* made, "a model that edits pictures (InstructPix2Pix)"),
+        (made &+ 1, "a model that reads depths"),
       ]
-      throw refuse(
-        "\(kinds[channels] ?? "a model that takes more than noisy latents") (\(channels) channels in, \(made) out)")
+      let kind = kinds.first { $0.0 == channels }?.1 ?? "a model that takes more than noisy latents"
+      throw refuse("\(kind) (\(channels) channels in, \(made) out)")
     }
     if all.contains("edm_mean") { throw refuse("Playground 2.5, a model of EDM's scaling") }
     if all.contains("edm_vpred") { throw refuse("a model of EDM's scaling, such as CosXL") }

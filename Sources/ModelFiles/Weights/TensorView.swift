@@ -11,6 +11,11 @@ public struct TensorView: Sendable {
     var steps: [TensorMap.Step] = []
   }
 
+  private static let longestName = 256
+  private static let mostParts = 24
+  /// Blocks of a place: some thousands of rules, each tried on every name, take minutes.
+  private static let mostPlaces = 256
+
   /// What messages call the whole: the first file.
   public let url: URL
   private(set) var places: [String: Place]
@@ -24,6 +29,12 @@ public struct TensorView: Sendable {
     for file in files {
       for name in file.names {
         guard let shape = file.shape(of: name) else { continue }
+        // Every part of a name is a place in the tree, and so kept.
+        guard name.utf8.count <= Self.longestName, name.utf8.count(where: { $0 == UInt8(ascii: ".") }) < Self.mostParts
+        else {
+          throw UserError(
+            .badData, at: [.file(file.url), .tensor(name)], "is too long a name", remedy: "is it the right file?")
+        }
         try places.add(name, Place(file: file, name: name, shape: shape))
       }
     }
@@ -91,10 +102,10 @@ public struct TensorView: Sendable {
   /// Whether anything has this name, or stands below it.
   public func contains(_ path: String) -> Bool { paths.contains(path) }
 
-  /// How many places `path.0`, `path.1` ... there are, one after the other.
+  /// How many places `path.0`, `path.1` ... there are, one after the other; more than any model has are not counted.
   public func count(_ path: String) -> Int {
     var count = 0
-    while paths.contains("\(path).\(count)") { count += 1 }
+    while count < Self.mostPlaces, paths.contains("\(path).\(count)") { count += 1 }
     return count
   }
 

@@ -4,7 +4,7 @@ import Foundation
 /// Tools/fuzz/run builds it and calls it. libFuzzer has the program's `main`, and calls the two functions below.
 private enum FuzzProgram {
   static let targets: [FuzzTarget] = [
-    .safetensors, .torch, .pickle, .configuration, .tokenizer, .trace, .checkpoint, .picture, .card,
+    .safetensors, .torch, .pickle, .configuration, .tokenizer, .trace, .checkpoint, .picture, .card, .singleFile,
   ]
 
   /// The target that runs: libFuzzer calls back without a context.

@@ -102,29 +102,32 @@ import TextualInversion
     }
     let textEncoders = TextEncoders(backend, encoders[0], encoders.dropFirst().first)
     let unet = try UNet(backend, model.unet, weights: Zeros(), gradients: textEncoders.gradientNames)
-    let word = Int32(model.textEncoder.vocabularySize)
-    let rows = HostTensor(repeating: 0, [1, model.textEncoder.width])
-    func prompts(_ count: Int) -> TokenBatch {
-      TokenBatch(ids: Array(repeating: word, count: count * 77), batch: count, length: 77)
+    let components = model.textComponents.map(\.component)
+    let name = try Placeholder("<word>", vectors: 1)
+    var parameters: Parameters = [:]
+    for (component, configuration) in model.textComponents {
+      parameters[ParameterName(component, name.word)] = HostTensor(repeating: 0, [1, configuration.width])
     }
-    if encoders.count > 1 {
-      let ends = TokenBatch(ids: Array(repeating: word - 1, count: 77), batch: 1, length: 77)
-      var (conditioning, textSaved) = try textEncoders.forward([ends, ends], rows: [:])
-      conditioning.sizes = [[0, 0, 0, 0, 0, 0]]
-      let (prediction, saved) = try unet.forward(tensor(latents), timesteps: [1], conditioning: conditioning)
-      _ = try textEncoders.backward(unet.backward(prediction, consume saved), consume textSaved)
-      return backend.programs.asked
+    func prompts(_ count: Int) -> [TokenBatch] {
+      model.textEncoders.map { configuration in
+        let word = Int32(configuration.vocabularySize)
+        return TokenBatch(
+          ids: (0..<count * 77).map { $0 % 77 == 76 ? Int32(configuration.endOfText) : word }, batch: count, length: 77)
+      }
     }
     let trainer = try Trainer(
       backend: backend, textEncoders: textEncoders, unet: unet, schedule: NoiseSchedule(model.scheduler),
-      optimizer: AdamW(), state: TrainingState(rows: rows, optimizer: AdamW(), precision: .float16))
+      layout: RowLayout(words: [name], encoders: components), optimizer: AdamW(),
+      state: TrainingState(parameters: parameters, optimizer: AdamW(), precision: .float16))
     let batch = Batch(
       latents: HostTensor(repeating: 0, latents), noise: HostTensor(repeating: 0, latents), timesteps: [1],
-      tokens: prompts(1))
+      tokens: prompts(1), cuts: [PictureCut(height: 64, width: 64)])
     _ = try trainer.step([batch, batch], learningRate: 1)
 
-    let conditioning = try textEncoders.predict(
-      [prompts(2)], rows: [.textEncoder: backend.upload(rows, as: .float32)])
+    var rows: [Component: Tensor<OpenCLBuffer>] = [:]
+    for (name, table) in parameters { rows[name.encoder] = try backend.upload(table, as: .float32) }
+    var conditioning = try textEncoders.predict(prompts(2), rows: rows)
+    conditioning.sizes = Array(repeating: PictureCut(height: 64, width: 64).numbers, count: 2)
     let prediction = try unet.predict(tensor([2, side, side, 4]), timesteps: [1, 1], conditioning: conditioning)
     _ = try backend.download(prediction)
     return backend.programs.asked

@@ -63,18 +63,18 @@ import Testing
       settings.accumulation = accumulation
       settings.flips = flips
       settings.seed = seed
-      let plain = try model.tokenizer()
-      let tokenizer = try plain.adding(word, vectors: 1)
-      let length = model.shape.textEncoder.positions
+      let tokenizer = try model.tokenizer().adding(word, vectors: 1)
+      let length = model.shape.positions
       prompts = templates.map {
         tokenizer.encode($0.replacingOccurrences(of: "{}", with: word), length: length).ids
       }
       let cache = try #require(
-        try LatentCache(ConceptBatchesTests.pictures, vae: vae, backend: backend, withMirrored: flips))
+        try LatentCache(
+          ConceptBatchesTests.pictures.map(FittedPicture.init), vae: vae, backend: backend, withMirrored: flips))
       batches = ConceptBatches(
         settings: settings, latents: cache, schedule: try model.noiseSchedule(),
         prompts: try TrainingPrompts(
-          settings, tokenizer: tokenizer, vocabulary: plain.vocabularySize, length: length, warn: { _ in }))
+          settings, tokenizers: [tokenizer], warn: { _ in }))
       self.settings = settings
       scale = vae.configuration.scalingFactor
       candidates = try (pictures + pictures.map(mirrored)).map { picture in
@@ -171,8 +171,9 @@ import Testing
     let fixture = try Fixture()
     var batches: [[[Int32]]] = []
     for batch in try fixture.first(40) {
-      let length = batch.tokens.length
-      batches.append((0..<2).map { Array(batch.tokens.ids[$0 * length..<($0 + 1) * length]) })
+      let tokens = try #require(batch.tokens.first)
+      let length = tokens.length
+      batches.append((0..<2).map { Array(tokens.ids[$0 * length..<($0 + 1) * length]) })
     }
     #expect(batches.joined().allSatisfy(fixture.prompts.contains))
     for prompt in fixture.prompts { #expect(batches.joined().contains(prompt)) }

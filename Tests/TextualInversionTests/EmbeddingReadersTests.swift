@@ -122,7 +122,7 @@ import Testing
           uniqueKeysWithValues: rows.map { ($0.key == "clip_g" ? Component.textEncoder2 : .textEncoder, $0.value) }))
       let run = try RunFolder(new: folder.appendingPathComponent("run"))
       try run.take()
-      try run.write(word, metadata: [:])
+      try run.write([word]) { _ in [:] }
       let file = try Loaded(run.sharedEmbedding(of: word.word))
       #expect(file.stem == "my-cat")
       #expect(try diffusers(run.url, word.word, model) == rows)
@@ -145,7 +145,7 @@ import Testing
       let rows = HostTensor(repeating: 1, [2, component == .textEncoder ? 768 : 1280])
       let run = try RunFolder(new: folder.appendingPathComponent("run"))
       try run.take()
-      try run.write(EmbeddingFile(word: "<a>", rows: [component: rows]), metadata: [:], encoders: 2)
+      try run.write([EmbeddingFile(word: "<a>", rows: [component: rows])], encoders: 2) { _ in [:] }
       let names = ["learned_embeds.safetensors", "learned_embeds_2.safetensors"]
       let there = names.map { run.url.appendingPathComponent($0).isThere }
       #expect(there == [place == 0, place == 1])
@@ -196,7 +196,7 @@ import Testing
     try TemporaryFolder.with { folder in
       let run = try RunFolder(new: folder.appendingPathComponent("run"))
       try run.take()
-      try run.write(word, metadata: said)
+      try run.write([word]) { _ in said }
       let file = try SafetensorsFile(run.sharedEmbedding(of: word.word))
       // shasum -a 256 over 768 times the float 1.
       let ones = Data((0..<768).flatMap { _ in [0, 0, 0x80, 0x3F] as [UInt8] })

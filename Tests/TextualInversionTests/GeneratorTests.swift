@@ -62,6 +62,30 @@ import TextualInversion
     #expect(decibels(actual, expected) >= 45, "\(file): \(decibels(actual, expected)) dB")
   }
 
+  /// Both of Stable Diffusion XL's encoders, pooled text and sizes; with no negative prompt, zeros in its place.
+  @Test(
+    arguments: ["tiny-sdxl", "tiny-sdxl-v"].flatMap { model in
+      ["ddim30", "euler30", "ddim30-negative"].map { (model, $0) }
+    }, TestBackends.float32)
+  func drawsWhatDiffusersDrawsOfXL(_ picture: (model: String, file: String), backend: TestBackend) throws {
+    let folder = Fixtures.url("models/\(picture.model)")
+    let file = try SafetensorsFile(folder.appendingPathComponent("pictures/pictures.safetensors"))
+    let latents = try SafetensorsFile(folder.appendingPathComponent("pictures/latents.safetensors")).tensor("latents")
+    let expected = try Picture(contentsOf: folder.appendingPathComponent("pictures/\(picture.file).png"))
+    func draw<B: Backend>(_ backend: B) throws -> Picture {
+      let generator = try Generator(
+        model: DiffusersFolder(folder), embeddings: [], precision: .float32, makeBackend: { _ in backend })
+      var settings = GenerationSettings(
+        prompt: try #require(file.metadata["prompt"]), width: expected.width, height: expected.height)
+      if picture.file.hasSuffix("negative") { settings.negativePrompt = try #require(file.metadata["negative_prompt"]) }
+      settings.sampler = picture.file.hasPrefix("euler") ? .euler : .ddim
+      return try generator.picture(
+        settings, latents: latents.reshaped(Shape(Array(latents.shape.dimensions.suffix(3)))).transposed([1, 2, 0]))
+    }
+    let actual = try backend.run { try draw($0) }
+    #expect(decibels(actual, expected) >= 45, "\(decibels(actual, expected)) dB")
+  }
+
   /// The peak signal-to-noise ratio.
   private func decibels(_ actual: Picture, _ expected: Picture) -> Double {
     guard actual.width == expected.width, actual.height == expected.height else { return -.infinity }

@@ -17,7 +17,7 @@ func teach(model path: URL, pictures: URL, output: URL) throws {
   }
 
   let generator = try Generator(
-    model: model, embeddings: [run.embedding], precision: .float32,
+    model: model, embeddings: run.embeddings, precision: .float32,
     makeBackend: { try CPUBackend(precision: $0) })
   let picture = try generator.picture(GenerationSettings(prompt: "a photo of <toy>", width: 64, height: 64))
   try AtomicFile.write(picture.encodedPNG(), to: output.appendingPathComponent("toy.png"))

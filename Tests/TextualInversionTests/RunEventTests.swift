@@ -107,7 +107,7 @@ import Testing
       let run = try DemoRun.make(RunFolder(resuming: url), settings, optimizer: Standstill())
       #expect(try run.run() == .finished)
       let checkpoint = try Checkpoint(url.appendingPathComponent("checkpoints/step-00000004.safetensors"))
-      #expect(checkpoint.state.optimizer == OptimizerState(scalars: ["updates": 4]))
+      #expect(Array(checkpoint.state.optimizer.values) == [OptimizerState(scalars: ["updates": 4])])
       #expect(checkpoint.optimizer == "standstill")
     }
   }

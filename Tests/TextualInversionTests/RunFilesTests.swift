@@ -34,13 +34,14 @@ import Testing
       let lines = text.split(separator: "\n").map { $0.split(separator: ",").map(String.init) }
       #expect(lines.first == ["step", "loss", "learning_rate", "gradient_norm", "row_norm", "loss_scale"])
       #expect(text.hasSuffix("\n") && lines.count == 1 + Self.steps && results.count == Self.steps)
+      let word = ParameterName(.textEncoder, try DemoRun.settings(steps: 1).placeholder.word)
       func norm(_ values: [Float]) -> Double { values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
       for (index, (line, result)) in zip(lines.dropFirst(), results).enumerated() {
         // Linear after a warm-up: diffusers' `get_scheduler("linear")`.
         let factor = index < 4 ? Double(index) / 4 : Double(Self.steps - index) / Double(Self.steps - 4)
         let expected = [
-          Double(index + 1), Double(result.loss), 1e-2 * factor, norm(result.gradient.values), norm(result.rows.values),
-          1,
+          Double(index + 1), Double(result.loss), 1e-2 * factor, norm(try #require(result.gradients[word]).values),
+          norm(try #require(result.parameters[word]).values), 1,
         ]
         for (field, value) in zip(line, expected) {
           let found = try #require(Double(field))

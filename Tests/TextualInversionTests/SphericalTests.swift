@@ -49,21 +49,22 @@ import Testing
   private func checkExamples<B: Backend>(_ backend: B) throws {
     let model = try StableDiffusionModel(DiffusersFolder(DemoModel.model))
     let tokenizer = try model.tokenizer()
-    let vocabulary = tokenizer.vocabularySize
     let taught = try tokenizer.adding("<toy>", vectors: 2)
-    let length = model.shape.textEncoder.positions
+    let length = model.shape.positions
     let prompts = ["a photo of <toy>", "<toy> and <toy> on a red background", "a picture of a <toy>"]
     let seen = Recorder()
-    let rows = HostTensor(
-      [2, model.shape.textEncoder.width],
-      Philox(seed: 1, stream: 1).normals(2 * model.shape.textEncoder.width).map { $0 * 0.05 })
+    let width = model.shape.textEncoders[0].width
+    let rows = HostTensor([2, width], Philox(seed: 1, stream: 1).normals(2 * width).map { $0 * 0.05 })
+    let layout = RowLayout(words: [try Placeholder("<toy>", vectors: 2)], encoders: [.textEncoder])
     let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: [.textEncoder: vocabulary], trained: [.textEncoder])
+      on: backend, vocabularies: [.textEncoder: tokenizer.vocabularySize], trained: [.textEncoder])
     let trainer = Trainer(
       backend: backend, textEncoders: textEncoders,
       unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: try model.noiseSchedule(),
+      layout: layout,
       optimizer: seen,
-      state: TrainingState(rows: rows, optimizer: seen, precision: .float32))
+      state: TrainingState(
+        parameters: [ParameterName(.textEncoder, "<toy>"): rows], optimizer: seen, precision: .float32))
     let shape: Shape = [1, 8, 8, model.shape.unet.inputChannels]
     func batch(_ samples: Range<Int>) -> Batch {
       func draws(_ stream: UInt32) -> HostTensor {
@@ -73,9 +74,11 @@ import Testing
       }
       return Batch(
         latents: draws(1), noise: draws(2), timesteps: samples.map { 100 + 250 * $0 },
-        tokens: TokenBatch(
-          ids: samples.flatMap { taught.encode(prompts[$0], length: length).ids }, batch: samples.count, length: length)
-      )
+        tokens: [
+          TokenBatch(
+            ids: samples.flatMap { taught.encode(prompts[$0], length: length).ids }, batch: samples.count,
+            length: length)
+        ])
     }
     _ = try trainer.step([batch(0..<3)], learningRate: 0)
     let whole = try #require(seen.gradients.value.last)

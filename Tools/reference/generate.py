@@ -1,4 +1,5 @@
-"""Writes Tests/Fixtures/demo: pictures that diffusers draws with the demo model from given latents.
+"""Writes Tests/Fixtures/demo: pictures that diffusers draws with the demo model, or any other of the Stable Diffusion family, from
+given latents.
 
     python generate.py [--model DIR] [--output DIR] [--prompt P] [--negative-prompt N] [--height H --width W]
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, DiffusionPipeline, DPMSolverMultistepScheduler, EulerDiscreteScheduler
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--width", type=int)
     parser.add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
-    pipe = StableDiffusionPipeline.from_pretrained(a.model or demo_model(), torch_dtype=torch.float32)
+    pipe = DiffusionPipeline.from_pretrained(a.model or demo_model(), torch_dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     height, width = [side or pipe.unet.config.sample_size * pipe.vae_scale_factor for side in (a.height, a.width)]
     shape = (1, pipe.unet.config.in_channels, height // pipe.vae_scale_factor, width // pipe.vae_scale_factor)

@@ -32,7 +32,7 @@ from common import DTYPES, FIXTURES, MODELS, demo_model, relative_error
 from replay import FIXTURES as TINY, SETTINGS, run
 
 WAYS = ("forced", "free")
-QUANTITIES = {"loss": "losses", "gradient": "gradients", "rows": "embeddings"}
+QUANTITIES = {"loss": "losses", "gradient": "gradients", "rows": "embeddings", "gradient_2": "gradients_2", "rows_2": "embeddings_2"}
 
 
 def traces() -> dict:
@@ -41,12 +41,12 @@ def traces() -> dict:
     return {**tiny, "demo replay": (demo_model(), FIXTURES / "demo" / "replay.safetensors")}
 
 
-def read(file) -> tuple[dict, int, dict]:
-    """A trace's tensors, its accumulation and its settings."""
+def read(file) -> tuple[dict, int, dict, str | None]:
+    """A trace's tensors, its accumulation, its settings and its pooling."""
     with safe_open(file, "pt") as trace:
         metadata = trace.metadata()
         return ({name: trace.get_tensor(name) for name in trace.keys()}, int(metadata["accumulation"]),
-                {name: float(metadata[name]) for name in SETTINGS})
+                {name: float(metadata[name]) for name in SETTINGS}, metadata.get("pooling"))
 
 
 def variants(dtype: str):
@@ -60,15 +60,16 @@ def variants(dtype: str):
 
 def spread(model, file, dtype: str, forced: dict | None, verbose: bool) -> dict:
     """The largest error of each quantity in free runs, where `forced` has the forced errors; in forced ones without."""
-    trace, accumulation, settings = read(file)
-    largest = dict.fromkeys(QUANTITIES, 0.0)
+    trace, accumulation, settings, pooling = read(file)
+    quantities = {quantity: name for quantity, name in QUANTITIES.items() if name in trace}
+    largest = dict.fromkeys(quantities, 0.0)
     runs = [(dtype, threads, variant) for threads, variant in variants(dtype)]
     if forced and dtype != "float32":
-        runs += [("float64", 1, dict(disturbance=forced["gradient"], seed=seed)) for seed in range(8)]
+        runs += [("float64", 1, dict(disturbance={"": forced["gradient"], "_2": forced.get("gradient_2")}, seed=seed)) for seed in range(8)]
     for computed, threads, variant in runs:
         torch.set_num_threads(threads)
-        found = run(model, trace, accumulation, settings, DTYPES[computed], **variant, forced=None if forced else trace)
-        errors = {quantity: [relative_error(a, b) for a, b in zip(found[name], trace[name])] for quantity, name in QUANTITIES.items()}
+        found = run(model, trace, accumulation, settings, DTYPES[computed], **variant, forced=None if forced else trace, pooling=pooling)
+        errors = {quantity: [relative_error(a, b) for a, b in zip(found[name], trace[name])] for quantity, name in quantities.items()}
         if verbose:
             print("   ", dtype, "free" if forced else "forced", threads, variant,
                   *(f"{quantity} {max(values):.1e} at {values.index(max(values))}" for quantity, values in errors.items()))
@@ -83,7 +84,7 @@ def main() -> None:
     arguments = parser.parse_args()
     transformers.utils.logging.disable_progress_bar()
     print("| trace | type | " + " | ".join(f"{way} {quantity}" for way in WAYS for quantity in QUANTITIES) + " |")
-    print("|---" * 8 + "|")
+    print("|---" * (2 + len(WAYS) * len(QUANTITIES)) + "|")
     numbers = {}
     for name, (model, file) in traces().items():
         if arguments.words and not any(word in name for word in arguments.words):
@@ -92,7 +93,8 @@ def main() -> None:
         for dtype in ("float32", "float16", "bfloat16"):
             forced = spread(model, file, dtype, None, arguments.verbose)
             found = {"forced": forced, "free": spread(model, file, dtype, forced, arguments.verbose)}
-            print(f"| {name} | {dtype} | " + " | ".join(f"{x:.1e}" for errors in found.values() for x in errors.values()) + " |", flush=True)
+            cells = [f"{errors[quantity]:.1e}" if quantity in errors else "" for errors in found.values() for quantity in QUANTITIES]
+            print(f"| {name} | {dtype} | " + " | ".join(cells) + " |", flush=True)
             numbers[name][dtype] = {way: {quantity: float(f"{x:.2e}") for quantity, x in errors.items()} for way, errors in found.items()}
     if not arguments.words:
         text = json.dumps({"script": "Tools/reference/spread.py", "traces": numbers}, indent=1)

@@ -7,6 +7,8 @@ public struct DiffusersFolder: Sendable {
   public let url: URL
   /// The class that `model_index.json` names, such as `StableDiffusionPipeline`.
   public let pipelineClass: String?
+  /// What `model_index.json` says of a prompt that is empty; nil where it says nothing.
+  public let forcesZerosForEmptyPrompt: Bool?
 
   /// Told what is read otherwise than the folder's name or its files suggest, a line each.
   public let warn: @Sendable (String) -> Void
@@ -37,7 +39,9 @@ public struct DiffusersFolder: Sendable {
       throw UserError(
         .noInput, at: .file(self.url), "has no model_index.json", remedy: Self.advice(for: self.url))
     }
-    pipelineClass = try Index(jsonFile: index).className
+    let content = try Index(jsonFile: index)
+    pipelineClass = content.className
+    forcesZerosForEmptyPrompt = content.forcesZerosForEmptyPrompt
   }
 
   private static let layout = "name a model folder in diffusers' layout"
@@ -60,9 +64,11 @@ public struct DiffusersFolder: Sendable {
 
   private struct Index: Decodable {
     let className: String?
+    let forcesZerosForEmptyPrompt: Bool?
 
     enum CodingKeys: String, CodingKey {
       case className = "_class_name"
+      case forcesZerosForEmptyPrompt = "force_zeros_for_empty_prompt"
     }
   }
 

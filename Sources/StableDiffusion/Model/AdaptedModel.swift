@@ -29,6 +29,7 @@ struct AdaptedModel: ModelSource {
   var location: URL? { base.location }
   var warn: @Sendable (String) -> Void { base.warn }
   var schedulerFile: URL? { configured.schedulerFile }
+  var zeroesEmptyPrompt: Bool { configured.zeroesEmptyPrompt }
 
   /// Where configurations come from.
   private var configured: any ModelSource {

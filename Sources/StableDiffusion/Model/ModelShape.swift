@@ -32,6 +32,9 @@ public struct ModelShape: Sendable, Hashable {
     Array(zip([.textEncoder, .textEncoder2], textEncoders))
   }
 
+  /// How many tokens a prompt becomes at the most, start and end among them.
+  public var positions: Int { textEncoders.map(\.positions).min() ?? 0 }
+
   /// What is read of each text encoder: models that take pooled text have it of the last, and their context is of the layers
   /// before the last.
   public func textReadings(pooling: TextPooling = .endOfText) -> [TextReading] {

@@ -20,6 +20,10 @@ public protocol ModelSource: Sendable {
   /// The scheduler's own file, where it has one.
   var schedulerFile: URL? { get }
 
+  /// Whether, of a model that reads pooled text, a negative prompt that is empty is told as zeros and not as the encoders' view of
+  /// no text.
+  var zeroesEmptyPrompt: Bool { get }
+
   /// A component's weights, under the names that diffusers and transformers give them.
   func weights(_ component: Component) throws(UserError) -> any WeightSource
 
@@ -31,6 +35,9 @@ public protocol ModelSource: Sendable {
 }
 
 extension ModelSource {
+  /// As diffusers and the web UIs do where nothing else is said.
+  public var zeroesEmptyPrompt: Bool { true }
+
   /// The configurations of all parts. Each by itself is sound; whether they belong together `StableDiffusionModel` looks at.
   public func shape() throws(UserError) -> ModelShape {
     let unet = try unet()
@@ -47,6 +54,7 @@ extension DiffusersFolder: ModelSource {
   public var name: String { url.lastPathComponent }
   public var location: URL? { url }
   public var schedulerFile: URL? { schedulerConfiguration }
+  public var zeroesEmptyPrompt: Bool { forcesZerosForEmptyPrompt ?? true }
 
   public func textEncoder(_ component: Component) throws(UserError) -> CLIPTextConfiguration {
     try configuration(component)

@@ -39,15 +39,16 @@ public struct StableDiffusionModel: Sendable {
     return source.location.map { error.at(.file($0)) } ?? error
   }
 
-  /// The tokenizer, its prompts as long as both its own files and the text encoder let them be.
-  public func tokenizer() throws(UserError) -> CLIPTokenizer {
-    let tokenizer = try source.tokenizer(.textEncoder)
-    guard tokenizer.vocabularySize <= shape.textEncoder.vocabularySize else {
+  /// The tokenizer of a text encoder, its prompts as long as both its own files and the encoder let them be.
+  public func tokenizer(_ component: Component = .textEncoder) throws(UserError) -> CLIPTokenizer {
+    let encoder = try textConfiguration(component)
+    let tokenizer = try source.tokenizer(component)
+    guard tokenizer.vocabularySize <= encoder.vocabularySize else {
       throw mismatch(
-        "the tokenizer knows \(tokenizer.vocabularySize) tokens, the text encoder \(shape.textEncoder.vocabularySize)",
+        "the tokenizer knows \(tokenizer.vocabularySize) tokens, the \(component.rawValue) \(encoder.vocabularySize)",
         remedy: "take the model as it was before tokens were added to it")
     }
-    let positions = shape.textEncoder.positions
+    let positions = encoder.positions
     let fitting = tokenizer.fitting(positions: positions)
     if fitting.promptLength < positions {
       source.warn(
@@ -55,6 +56,16 @@ public struct StableDiffusionModel: Sendable {
       )
     }
     return fitting
+  }
+
+  /// Whether a negative prompt that is empty is told as zeros.
+  public var zeroesEmptyPrompt: Bool { shape.unet.added != nil && source.zeroesEmptyPrompt }
+
+  private func textConfiguration(_ component: Component) throws(UserError) -> CLIPTextConfiguration {
+    guard let part = shape.textComponents.first(where: { $0.component == component }) else {
+      throw mismatch("the model has no \(component.rawValue)")
+    }
+    return part.configuration
   }
 
   /// - Parameters:
@@ -100,9 +111,7 @@ public struct StableDiffusionModel: Sendable {
 
   /// A text encoder's token table, `[vocabulary, width]`; `badData` where the model has no such encoder.
   public func tokenTable(_ component: Component = .textEncoder) throws(UserError) -> HostTensor {
-    guard let encoder = shape.textComponents.first(where: { $0.component == component })?.configuration else {
-      throw UserError(.badData, "the model has no \(component.rawValue)")
-    }
+    let encoder = try textConfiguration(component)
     return try source.weights(component).take(
       "text_model.embeddings.token_embedding.weight", [encoder.vocabularySize, encoder.width])
   }

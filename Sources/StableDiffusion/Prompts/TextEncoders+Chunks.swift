@@ -46,4 +46,19 @@ extension TextEncoders {
     }
     return conditioning
   }
+
+  /// Conditioning in which a prompt of the batch says nothing at all: zeros in place of context and pooled text.
+  public func silenced(_ conditioning: Conditioning<B.Storage>, prompt: Int) throws -> Conditioning<B.Storage> {
+    func silenced(_ tensor: Tensor<B.Storage>) throws -> Tensor<B.Storage> {
+      var host = try backend.download(tensor)
+      let size = host.shape.count / max(1, host.shape[0])
+      for index in prompt * size..<(prompt + 1) * size { host.values[index] = 0 }
+      return try backend.upload(host, as: tensor.type)
+    }
+    var result = conditioning
+    guard (0..<conditioning.context.shape[0]).contains(prompt) else { return result }
+    result.context = try silenced(conditioning.context)
+    result.pooled = try conditioning.pooled.map(silenced)
+    return result
+  }
 }

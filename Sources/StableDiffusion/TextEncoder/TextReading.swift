@@ -22,12 +22,12 @@ public enum HiddenState: Sendable, Hashable {
 }
 
 /// Where in a prompt its pooled text is taken.
-public enum TextPooling: String, Sendable, Hashable, CaseIterable {
+public enum TextPooling: String, Sendable, Hashable, Codable, CaseIterable {
   /// At the first end of text.
-  case endOfText
+  case endOfText = "end-of-text"
   /// At the first of the highest ids, as transformers does for models whose `eos_token_id` is 2, SDXL's own among them. The end
   /// of text has the highest id of the vocabulary, but a word in training has a higher one, and then it is taken there.
-  case highestID
+  case highestID = "highest-id"
 
   /// The position in each prompt.
   ///

@@ -7,7 +7,7 @@ public struct Concept: Sendable {
   /// The pictures' files, in the order of their names.
   public let files: [URL]
   /// The squares, in the same order.
-  public let pictures: [Picture]
+  public let pictures: [FittedPicture]
   /// Files that were passed over, with the reason: "name: reason".
   public let skipped: [String]
 
@@ -20,20 +20,19 @@ public struct Concept: Sendable {
   package init(folder: URL, resolution: Int, fitting: PictureFitting) throws(UserError) {
     let read = try PictureFolder(folder) { picture in
       Square(
-        picture: (fitting == .crop ? picture.centerCropped : picture).resized(width: resolution, height: resolution),
-        width: picture.width, height: picture.height, hasTransparency: picture.hasTransparency)
+        fitted: FittedPicture(picture, side: resolution, fitting: fitting), hasTransparency: picture.hasTransparency)
     }
     files = read.pictures.map(\.url)
-    pictures = read.pictures.map(\.value.picture)
+    pictures = read.pictures.map(\.value.fitted)
     skipped = read.skipped.map { "\($0.name): \($0.reason)" }
     let named = read.pictures.map { (name: $0.url.lastPathComponent, square: $0.value) }
-    let small = named.filter { min($0.square.width, $0.square.height) * 2 <= resolution }
+    let small = named.filter { min($0.square.cut.originalWidth, $0.square.cut.originalHeight) * 2 <= resolution }
     let transparent = named.filter(\.square.hasTransparency)
     var warnings = Self.passedOver(read.skipped)
     if !small.isEmpty {
       warnings.append(
         "far smaller than the \(resolution) pixels that are learned, and blown up: "
-          + Self.list(small.map { "\($0.name) (\($0.square.width) x \($0.square.height))" })
+          + Self.list(small.map { "\($0.name) (\($0.square.cut.originalWidth) x \($0.square.cut.originalHeight))" })
           + "; take larger pictures or a smaller --resolution")
     }
     if !transparent.isEmpty {
@@ -55,10 +54,10 @@ public struct Concept: Sendable {
 
   /// A picture brought to a square, and what it was before.
   private struct Square {
-    let picture: Picture
-    let width: Int
-    let height: Int
+    let fitted: FittedPicture
     let hasTransparency: Bool
+
+    var cut: PictureCut { fitted.cut }
   }
 
   /// The first names, and how many more there are.

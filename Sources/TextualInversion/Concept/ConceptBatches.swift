@@ -27,25 +27,30 @@ public struct ConceptBatches: BatchSource {
     let prompt = RandomStream.prompts.generator(seed: seed, step: turn)
     let time = RandomStream.timesteps.generator(seed: seed, step: turn)
     let flip = RandomStream.flips.generator(seed: seed, step: turn)
-    let size = latents.shape.count
-    let shape = Shape([settings.batchSize] + latents.shape.dimensions)
+    let pictures = (0..<settings.batchSize).map { pictureIndex(turn * settings.batchSize + $0) }
+    let first = latents.entries[pictures[0]].shape
+    guard pictures.allSatisfy({ latents.entries[$0].shape == first }) else {
+      throw UserError(.badData, "the pictures of a batch are of several sizes", remedy: "bring them to one size")
+    }
+    let size = first.count
+    let shape = Shape([settings.batchSize] + first.dimensions)
     let posteriorNoise = RandomStream.posterior.generator(seed: seed, step: turn).normals(shape.count)
 
     var values: [Float] = []
-    var ids: [Int32] = []
+    var sentences: [Int] = []
     var timesteps: [Int] = []
     for sample in 0..<settings.batchSize {
       values += latents.sample(
-        pictureIndex(turn * settings.batchSize + sample),
+        pictures[sample],
         mirrored: settings.flips && flip.integer(below: 2, at: sample) == 1,
         noise: Array(posteriorNoise[sample * size..<(sample + 1) * size]))
-      ids += prompts.ids[prompt.integer(below: prompts.ids.count, at: sample)]
+      sentences.append(prompt.integer(below: prompts.count, at: sample))
       timesteps.append(time.integer(below: trainSteps, at: sample))
     }
     return Batch(
       latents: HostTensor(shape, values),
       noise: HostTensor(shape, RandomStream.noise.generator(seed: seed, step: turn).normals(shape.count)),
-      timesteps: timesteps, tokens: TokenBatch(ids: ids, batch: settings.batchSize, length: prompts.length))
+      timesteps: timesteps, tokens: prompts.tokens(sentences), cuts: pictures.map { latents.entries[$0].cut })
   }
 
   /// The picture that draw number `draw` of the run shows: every picture once before any comes again.

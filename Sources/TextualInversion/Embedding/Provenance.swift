@@ -42,18 +42,23 @@ struct Provenance {
 }
 
 extension RunFolder {
-  /// Leaves a word as diffusers takes it, in `learned_embeds.safetensors` (of SDXL also `learned_embeds_2.safetensors`), and as
-  /// everybody else does, in a file of the word's own name: one tensor for each encoder, `emb_params` where there is one alone.
+  /// Leaves words as diffusers takes them, in `learned_embeds.safetensors` (of SDXL also `learned_embeds_2.safetensors`), and as
+  /// everybody else does, each in a file of the word's own name: one tensor for each encoder, `emb_params` where there is one
+  /// alone.
   ///
   /// - Parameters:
-  ///   - metadata: of the file for everybody else.
-  ///   - encoders: how many text encoders the model has, of which the word may have been taught to some alone.
-  public func write(_ word: EmbeddingFile, metadata: [String: String], encoders: Int = 1) throws(UserError) {
-    _ = try EmbeddingForm.diffusers.write([word], to: embedding)
-    let form: EmbeddingForm = max(encoders, word.rows.count) > 1 ? .encoders : .kohya
-    // With a hash to be filled in.
-    let texts = metadata.merging(["modelspec.hash_sha256": ""]) { $1 }
-    try AtomicFile.write(form.namelessFile(word, texts), to: sharedEmbedding(of: word.word))
+  ///   - metadata: of a word's file for everybody else.
+  ///   - encoders: how many text encoders the model has, of which the words may have been taught to some alone.
+  public func write(
+    _ words: [EmbeddingFile], encoders: Int = 1, metadata: (EmbeddingFile) -> [String: String]
+  ) throws(UserError) {
+    _ = try EmbeddingForm.diffusers.write(words, to: embedding)
+    for word in words {
+      let form: EmbeddingForm = max(encoders, word.rows.count) > 1 ? .encoders : .kohya
+      // With a hash to be filled in.
+      let texts = metadata(word).merging(["modelspec.hash_sha256": ""]) { $1 }
+      try AtomicFile.write(form.namelessFile(word, texts), to: sharedEmbedding(of: word.word))
+    }
   }
 
   /// The learned word for every tool but diffusers, named by the word without its brackets.

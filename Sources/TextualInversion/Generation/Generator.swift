@@ -10,7 +10,7 @@ public final class Generator<B: Backend> {
   private let backend: B
   private let vaeBackend: B
   private let words: LearnedWords
-  private let rows: Tensor<B.Storage>?
+  private let rows: [Component: Tensor<B.Storage>]
   private let model: StableDiffusionModel
   private let textEncoders: TextEncoders<B>
   private let unet: UNet<B>
@@ -39,9 +39,11 @@ public final class Generator<B: Backend> {
     backend = try makeBackend(precision)
     let vaePrecision = model.shape.autoencoder.precision(beside: precision)
     vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
-    if let rows = words.rows { self.rows = try backend.upload(rows, as: .float32) } else { rows = nil }
+    var rows: [Component: Tensor<B.Storage>] = [:]
+    for (encoder, table) in words.rows { rows[encoder] = try backend.upload(table, as: .float32) }
+    self.rows = rows
     if shouldStop() { throw CancellationError() }
-    textEncoders = try model.textEncoders(on: backend, vocabularies: [.textEncoder: words.vocabulary])
+    textEncoders = try model.textEncoders(on: backend, vocabularies: words.vocabularies)
     if shouldStop() { throw CancellationError() }
     unet = try model.unet(on: backend)
     if shouldStop() { throw CancellationError() }
@@ -92,10 +94,15 @@ public final class Generator<B: Backend> {
     if shouldStop() { throw CancellationError() }
     let isGuided = settings.isGuided
     let samples = isGuided ? 2 : 1
-    let rows = self.rows.map { [Component.textEncoder: $0] } ?? [:]
     let text = words.prompts(settings)
-    for warning in text.warnings + uses(settings).compactMap(\.warning) { warn(warning) }
-    let conditioning = try textEncoders.predict(chunks: text.chunks, rows: rows, warn: warn)
+    for warning in words.warnings + text.warnings + uses(settings).compactMap(\.warning) { warn(warning) }
+    var conditioning = try textEncoders.predict(chunks: text.chunks, rows: rows, warn: warn)
+    if isGuided, settings.negativePrompt.isEmpty, model.zeroesEmptyPrompt {
+      conditioning = try textEncoders.silenced(conditioning, prompt: 0)
+    }
+    // A picture that is whole, as nobody cut one.
+    conditioning.sizes = Array(
+      repeating: PictureCut(height: settings.height, width: settings.width).numbers, count: samples)
     for index in sampler.timesteps.indices {
       if shouldStop() { throw CancellationError() }
       let input = sampler.scaledInput(latents, at: index)

@@ -3,38 +3,47 @@ import ModelFiles
 import StableDiffusion
 import Tensors
 
-/// Words out of files as a model takes them: held against it, known to its tokenizer, their rows behind the vocabulary's.
+/// Words out of files as a model takes them: held against it, known to its tokenizers, their rows behind the vocabulary's.
 struct LearnedWords {
   struct Word {
     let word: String
-    /// The numbers of its rows.
-    let ids: Range<Int32>
+    /// The numbers of its rows in each text encoder.
+    let ids: [Component: Range<Int32>]
     let url: URL?
   }
 
   private(set) var words: [Word] = []
-  /// The model's tokenizer, and the words in it.
-  private(set) var tokenizer: CLIPTokenizer
-  /// How many tokens the model's own tokenizer knows.
-  let vocabulary: Int
-  /// `[all words' vectors, width]`; nil where there is no word.
-  private(set) var rows: HostTensor?
+  /// The model's tokenizers, and the words in them.
+  private(set) var tokenizers: [Component: CLIPTokenizer] = [:]
+  /// How many tokens the model's own tokenizers know.
+  let vocabularies: [Component: Int]
+  /// `[all words' vectors, width]` of each encoder for which a word has rows.
+  private(set) var rows: [Component: HostTensor] = [:]
+  /// What a person may not expect of the words, a line each.
+  private(set) var warnings: [String] = []
   /// What `embedding:NAME` may call each word.
   private let wordsByName: [String: String]
+  /// In the model's order.
+  private let encoders: [Component]
 
   /// - Throws: `badData`, with the file, for a word that does not fit the model or that another has taken.
   init(_ embeddings: [EmbeddingFile], of model: StableDiffusionModel) throws(UserError) {
-    let width = model.shape.textEncoder.width
-    tokenizer = try model.tokenizer()
-    vocabulary = tokenizer.vocabularySize
     wordsByName = embeddings.wordsByName
-    let longest = embeddings.isEmpty ? 0 : try model.tokenTable().rowNorms.max() ?? 0
+    let parts = model.shape.textComponents
+    encoders = parts.map(\.component)
+    for encoder in encoders { tokenizers[encoder] = try model.tokenizer(encoder) }
+    vocabularies = tokenizers.mapValues(\.vocabularySize)
+    if embeddings.isEmpty { return }
+    var vocabulary: [EncoderVocabulary] = []
+    for (encoder, configuration) in parts {
+      vocabulary.append(
+        EncoderVocabulary(
+          encoder: encoder, width: configuration.width, places: (tokenizers[encoder]?.promptLength ?? 2) - 2,
+          longest: try model.tokenTable(encoder).rowNorms.max() ?? 0))
+    }
     for embedding in embeddings {
       do throws(UserError) {
-        try embedding.check([
-          EncoderVocabulary(
-            encoder: .textEncoder, width: width, places: tokenizer.promptLength - 2, longest: longest)
-        ])
+        try embedding.check(vocabulary)
         if let other = words.first(where: { $0.word.lowercased() == embedding.word.lowercased() }) {
           throw UserError(
             .badData, "its word \(quoted(embedding.word)) is that of \(other.url?.path ?? "another") as well",
@@ -43,33 +52,49 @@ struct LearnedWords {
         try add(embedding)
       } catch { throw embedding.url.map { error.at(.file($0)) } ?? error }
     }
-    if embeddings.isEmpty { return }
-    let all = embeddings.compactMap { $0.rows[.textEncoder] }
-    rows = HostTensor([all.reduce(0) { $0 + $1.shape[0] }, width], all.flatMap(\.values))
+    for encoder in encoders {
+      let tables = embeddings.compactMap { $0.rows[encoder] }
+      guard let width = tables.first?.shape.channels else { continue }
+      rows[encoder] = HostTensor([tables.reduce(0) { $0 + $1.shape[0] }, width], tables.flatMap(\.values))
+    }
   }
 
   private mutating func add(_ embedding: EmbeddingFile) throws(UserError) {
-    let first = Int32(tokenizer.vocabularySize)
-    tokenizer = try tokenizer.adding(embedding)
-    words.append(Word(word: embedding.word, ids: first..<Int32(tokenizer.vocabularySize), url: embedding.url))
+    var ids: [Component: Range<Int32>] = [:]
+    for encoder in encoders {
+      guard let tokenizer = tokenizers[encoder] else { continue }
+      let vectors = embedding.rows[encoder]?.shape[0] ?? 0
+      let first = Int32(tokenizer.vocabularySize)
+      tokenizers[encoder] = try tokenizer.adding(embedding, vectors: vectors)
+      ids[encoder] = first..<first + Int32(vectors)
+      if vectors == 0 {
+        warnings.append(
+          "\(quoted(embedding.word)) has no rows for the model's \(encoder.rawValue), which reads prompts without it: was it "
+            + "learned on another kind of model?")
+      }
+    }
+    words.append(Word(word: embedding.word, ids: ids, url: embedding.url))
   }
 
   /// What the settings' prompts say, with the words in them.
   func prompts(_ settings: GenerationSettings) -> PicturePrompts {
-    PicturePrompts(settings, tokenizers: [tokenizer], words: wordsByName)
+    PicturePrompts(settings, tokenizers: encoders.compactMap { tokenizers[$0] }, words: wordsByName)
   }
 
-  /// Where each word stands in the settings' prompts.
+  /// Where each word stands in the settings' prompts, as the first encoder that has rows for it reads them.
   func uses(_ settings: GenerationSettings) -> [WordUse] {
-    let prompts = prompts(settings).chunks[0]
+    let chunks = prompts(settings).chunks
     // What plain prompts have no place for is cut.
     let texts = settings.isGuided ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
-    let whole = settings.plainPrompts ? texts.flatMap { tokenizer.tokens($0) } : []
     return words.map { word in
-      let places = prompts.map { PicturePrompts.places(of: word.ids, in: $0) }
-      let all = whole.filter { word.ids.contains($0) }.count
+      let index = encoders.firstIndex { word.ids[$0]?.isEmpty == false } ?? 0
+      let ids = word.ids[encoders[index]] ?? 0..<0
+      let tokenizer = tokenizers[encoders[index]]
+      let whole = settings.plainPrompts ? texts.flatMap { tokenizer?.tokens($0) ?? [] } : []
+      let places = chunks[index].map { PicturePrompts.places(of: ids, in: $0) }
+      let all = whole.filter { ids.contains($0) }.count
       return WordUse(
-        word: word.word, vectors: word.ids.count, file: word.url?.path, prompt: places.last ?? [],
+        word: word.word, vectors: ids.count, file: word.url?.path, prompt: places.last ?? [],
         negativePrompt: settings.isGuided ? places[0] : [], cut: max(0, all - places.joined().count))
     }
   }
@@ -78,10 +103,11 @@ struct LearnedWords {
 extension CLIPTokenizer {
   /// The same tokenizer with the word of a file, which may be one that the vocabulary spells as one piece.
   ///
+  /// - Parameter vectors: how many rows the word has for the tokenizer's encoder; as many as for any where none is given.
   /// - Throws: `.badData` where the word is blank, or where it or the name of one of its rows exists already.
-  public func adding(_ embedding: EmbeddingFile) throws(UserError) -> CLIPTokenizer {
+  public func adding(_ embedding: EmbeddingFile, vectors: Int? = nil) throws(UserError) -> CLIPTokenizer {
     do throws(UserError) {
-      return try adding(embedding.word, vectors: embedding.vectors, shadowing: true)
+      return try adding(embedding.word, vectors: vectors ?? embedding.vectors, shadowing: true)
     } catch { throw UserError(.badData, error.problem, remedy: embedding.renaming) }
   }
 }

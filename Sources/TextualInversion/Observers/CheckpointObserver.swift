@@ -21,7 +21,7 @@ final class CheckpointObserver: RunObserver {
       // A run that is over before its first step has learned nothing.
       guard run.state.step > 0 else { return }
       if run.state.step > lastStep { try write(run) }
-      try run.writeWord()
+      try run.writeWords()
     default: return
     }
   }
@@ -33,7 +33,7 @@ final class CheckpointObserver: RunObserver {
     try Checkpoint(state: run.state, settings: run.settings, fingerprint: fingerprint, optimizer: run.optimizer)
       .write(to: file)
     lastStep = run.state.step
-    try run.writeWord()
+    try run.writeWords()
     // The new one is safe on the disk: older ones may go.
     for old in run.folder.checkpointFiles().filter({ $0.step < run.state.step }).dropLast(policy.keep - 1) {
       unlink(old.url.path)

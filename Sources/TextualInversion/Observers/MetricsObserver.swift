@@ -6,6 +6,7 @@ import Tensors
 final class MetricsObserver: RunObserver {
   private var table: MetricsTable
   private var file: FileHandle?
+  private var columns = MetricsObserver.columns
 
   /// - Parameters:
   ///   - folder: the run's; the lines of an earlier run are taken over up to `step`.
@@ -13,7 +14,6 @@ final class MetricsObserver: RunObserver {
   init(_ folder: RunFolder, after step: Int) {
     table = MetricsTable(reading: folder.metrics)
     table.removeSteps(after: step)
-    table.add(columns: Self.columns.map(\.name))
   }
 
   deinit { try? file?.close() }
@@ -21,18 +21,25 @@ final class MetricsObserver: RunObserver {
   /// What a line holds.
   private static let columns: [(name: String, value: @Sendable (StepResult) -> String)] = [
     ("step", { "\($0.step)" }), ("loss", { "\($0.loss)" }), ("learning_rate", { "\($0.learningRate)" }),
-    ("gradient_norm", { "\($0.gradientNorm)" }), ("row_norm", { "\($0.rowNorm)" }),
+    ("gradient_norm", { "\($0.gradientNorm(.textEncoder))" }), ("row_norm", { "\($0.rowNorm(.textEncoder))" }),
     ("loss_scale", { "\($0.lossScale)" }),
+  ]
+
+  /// What a line holds beside, of a run that trains a second encoder's rows.
+  private static let secondColumns: [(name: String, value: @Sendable (StepResult) -> String)] = [
+    ("gradient_norm_2", { "\($0.gradientNorm(.textEncoder2))" }), ("row_norm_2", { "\($0.rowNorm(.textEncoder2))" }),
   ]
 
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
     case .started:
+      if run.state.parameters.keys.contains(where: { $0.encoder == .textEncoder2 }) { columns += Self.secondColumns }
+      table.add(columns: columns.map(\.name))
       let missing = run.firstStep - table.rows.count
       if missing > 0 { try run.emit(.warned("metrics.csv lacks \(missing) of the first \(run.firstStep) steps")) }
       try open(run.folder.metrics)
     case .stepped(let result):
-      let line = table.append(Dictionary(uniqueKeysWithValues: Self.columns.map { ($0.name, $0.value(result)) }))
+      let line = table.append(Dictionary(columns.map { ($0.name, $0.value(result)) }, uniquingKeysWith: { $1 }))
       try append(line, run)
     case .ended where file != nil: try restoreIfGone(run)
     default: return

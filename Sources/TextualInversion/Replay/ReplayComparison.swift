@@ -1,3 +1,5 @@
+import Foundation
+import ModelFiles
 import Tensors
 
 /// How a replay goes from step to step.
@@ -13,35 +15,70 @@ public enum ReplayMode: String, Sendable, Codable, CaseIterable {
 ///
 /// An update's error is relative to the rows, not to the step they took: rows are 32-bit floats, so that half a unit in
 /// their last place is the least error there is.
-public struct ReplayComparison: Sendable, Codable {
-  public var loss: Double
-  public var gradient: Double
-  public var embedding: Double
+public struct ReplayComparison: Sendable, Encodable {
+  /// What is compared.
+  public enum Quantity: Sendable, Hashable, Comparable, CaseIterable {
+    case loss, gradient, rows, gradient2, rows2
+
+    /// What options and lines call it.
+    public var name: String {
+      switch self {
+      case .loss: "loss"
+      case .gradient: "gradient"
+      case .rows: "rows"
+      case .gradient2: "gradient_2"
+      case .rows2: "rows_2"
+      }
+    }
+
+    static func gradient(_ encoder: Component) -> Quantity { encoder == .textEncoder ? .gradient : .gradient2 }
+    static func rows(_ encoder: Component) -> Quantity { encoder == .textEncoder ? .rows : .rows2 }
+  }
+
+  public private(set) var errors: [Quantity: Double]
 
   /// Nothing compared yet.
-  public static let none = ReplayComparison(loss: 0, gradient: 0, embedding: 0)
+  public static let none = ReplayComparison(errors: [:])
 
-  /// - Parameters: what one step made, and what it should have.
-  init(loss: Float, gradient: HostTensor, rows: HostTensor, _ expected: ReplayTrace.Expectation) {
-    self.loss = Self.error([loss], [expected.loss])
-    self.gradient = Self.error(gradient.values, expected.gradient.values.map(Double.init))
-    embedding = Self.error(rows.values, expected.rows.values.map(Double.init))
+  /// - Parameters: what one step made, and what it should have; of the encoders that the trace knows.
+  init(
+    loss: Float, gradients: [Component: HostTensor], rows: [Component: HostTensor],
+    _ expected: ReplayTrace.Expectation
+  ) {
+    errors = [.loss: Self.error([loss], [expected.loss])]
+    for (encoder, tensor) in expected.gradients {
+      errors[.gradient(encoder)] = Self.error(gradients[encoder]?.values ?? [], tensor.values.map(Double.init))
+    }
+    for (encoder, tensor) in expected.rows {
+      errors[.rows(encoder)] = Self.error(rows[encoder]?.values ?? [], tensor.values.map(Double.init))
+    }
   }
 
-  private init(loss: Double, gradient: Double, embedding: Double) {
-    self.loss = loss
-    self.gradient = gradient
-    self.embedding = embedding
-  }
+  private init(errors: [Quantity: Double]) { self.errors = errors }
 
   /// The larger of each error.
   public func maximum(_ other: ReplayComparison) -> ReplayComparison {
-    ReplayComparison(
-      loss: Self.larger(loss, other.loss), gradient: Self.larger(gradient, other.gradient),
-      embedding: Self.larger(embedding, other.embedding))
+    ReplayComparison(errors: errors.merging(other.errors, uniquingKeysWith: Self.larger))
+  }
+
+  private struct Key: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+    init(stringValue: String) { self.stringValue = stringValue }
+    init?(intValue: Int) { nil }
+  }
+
+  /// Each error by its quantity's name; that of the rows as `embedding`.
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.container(keyedBy: Key.self)
+    for (quantity, error) in errors {
+      let name = quantity.name.replacingOccurrences(of: "rows", with: "embedding")
+      try container.encode(error, forKey: Key(stringValue: name))
+    }
   }
 
   private static func error(_ actual: [Float], _ expected: [Double]) -> Double {
+    guard actual.count == expected.count else { return .nan }
     let scale = expected.reduce(0) { max($0, abs($1)) }
     let difference = zip(actual, expected).reduce(0) { larger($0, abs(Double($1.0) - $1.1)) }
     return scale > 0 ? difference / scale : difference

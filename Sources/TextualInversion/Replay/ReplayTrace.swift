@@ -12,14 +12,14 @@ public struct ReplayTrace: BatchSource {
   public struct Expectation: Sendable {
     /// Mean over the micro-batches.
     public let loss: Double
-    /// The gradient that the optimizer got, `[n, width]`.
-    public let gradient: HostTensor
-    /// The rows behind the step, `[n, width]`.
-    public let rows: HostTensor
+    /// The gradients that the optimizer got, `[n, width]` an encoder.
+    public let gradients: [Component: HostTensor]
+    /// The rows behind the step, `[n, width]` an encoder.
+    public let rows: [Component: HostTensor]
   }
 
-  /// The rows before the first step, `[n, width]`.
-  public let initialRows: HostTensor
+  /// The rows before the first step, `[n, width]` an encoder.
+  public let initialRows: [Component: HostTensor]
   public let learningRate: Float
   public let optimizer: AdamW
   /// Micro-batches a step.
@@ -29,34 +29,53 @@ public struct ReplayTrace: BatchSource {
   /// One a step; empty in a trace that is only to be run.
   public let expected: [Expectation]
 
+  /// Where the model's second text encoder takes its summary of the prompt, if the trace says.
+  public let pooling: TextPooling?
+
   private let latents: HostTensor  // [entries, batch, height, width, channels]
   private let noise: HostTensor
   private let timesteps: [Int64]
-  private let ids: [Int64]
+  private let ids: [[Int64]]  // an encoder
+  private let cuts: [PictureCut]
   private let batchSize: Int
   private let length: Int
+
+  /// A text encoder that a trace is to fit.
+  public struct Encoder: Sendable {
+    public let component: Component
+    /// Of its embedding rows.
+    public let width: Int
+    /// Its tokenizer's size; placeholder rows have the ids from there on.
+    public let vocabulary: Int
+
+    public init(_ component: Component, width: Int, vocabulary: Int) {
+      self.component = component
+      self.width = width
+      self.vocabulary = vocabulary
+    }
+
+    /// What the names of its tensors end in.
+    fileprivate var suffix: String { component == .textEncoder2 ? "_2" : "" }
+  }
 
   /// Reads a trace and holds it against the model it is to run on.
   ///
   /// - Parameters:
-  ///   - width: of the model's embedding rows.
+  ///   - encoders: the model's text encoders.
   ///   - channels: of its latents.
   ///   - length: tokens a prompt.
-  ///   - vocabulary: the tokenizer's size; placeholder rows have the ids from there on.
+  ///   - pixels: the side of a latent in the picture.
   /// - Throws: `UserError(.noInput)` for a missing file, `.badData` if it is no trace or does not fit.
   public init(
-    _ file: URL, width: Int, channels: Int, vocabulary: Int, length: Int, schedule: NoiseSchedule
+    _ file: URL, encoders: [Encoder], channels: Int, length: Int, schedule: NoiseSchedule, pixels: Int = 8
   ) throws(UserError) {
     let tensors = try SafetensorsFile(file)
     func require(_ condition: Bool, _ message: @autoclosure () -> String) throws(UserError) {
-      if !condition { throw UserError(.badData, "\(file.path): \(message())") }
+      if !condition { throw UserError(.badData, at: .file(file), message()) }
     }
     let latents = try tensors.tensor("latents")
     let noise = try tensors.tensor("noise")
     let (timeShape, times) = try tensors.integers("timesteps")
-    let (idShape, ids) = try tensors.integers("input_ids")
-    let rows = try tensors.tensor("initial_embedding")
-
     try require(
       latents.shape.rank == 5 && latents.shape.count > 0 && latents.shape[2] == channels,
       "latents is \(latents.shape); the model takes [steps, batch, \(channels), height, width]")
@@ -64,21 +83,36 @@ public struct ReplayTrace: BatchSource {
     try require(noise.shape == latents.shape, "noise is \(noise.shape), latents \(latents.shape)")
     try require(timeShape == [entries, batch], "timesteps is \(timeShape), not [\(entries), \(batch)]")
     try require(
-      idShape.rank == 3 && idShape[0] == entries && idShape[1] == batch && idShape[2] == length,
-      "input_ids is \(idShape), not [\(entries), \(batch), \(length)]")
-    try require(
-      rows.shape.rank == 2 && rows.shape[0] > 0 && rows.shape[1] == width,
-      "initial_embedding is \(rows.shape); the model's rows are \(width) wide")
-    try require(
       times.allSatisfy { $0 >= 0 && $0 < schedule.steps }, "a timestep is not below the model's \(schedule.steps)")
+    let hasSecond = encoders.contains { $0.component == .textEncoder2 }
     try require(
-      ids.allSatisfy { $0 >= 0 && $0 < vocabulary + rows.shape[0] },
-      "a token id is not below the tokenizer's \(vocabulary) and \(rows.shape[0]) placeholder rows")
+      hasSecond || !tensors.contains("input_ids_2"), "is for a model of two text encoders, this one has one")
+
+    var allIDs: [[Int64]] = []
+    var initialRows: [Component: HostTensor] = [:]
+    for encoder in encoders {
+      let (idsName, rowsName) = ("input_ids\(encoder.suffix)", "initial_embedding\(encoder.suffix)")
+      let (idShape, ids) = try tensors.integers(idsName)
+      let rows = try tensors.tensor(rowsName)
+      try require(
+        idShape.rank == 3 && idShape[0] == entries && idShape[1] == batch && idShape[2] == length,
+        "\(idsName) is \(idShape), not [\(entries), \(batch), \(length)]")
+      try require(
+        rows.shape.rank == 2 && rows.shape[0] > 0 && rows.shape[1] == encoder.width,
+        "\(rowsName) is \(rows.shape); the model's rows are \(encoder.width) wide")
+      try require(
+        ids.allSatisfy { $0 >= 0 && $0 < encoder.vocabulary + rows.shape[0] },
+        "of \(idsName) one is not below the tokenizer's \(encoder.vocabulary) and \(rows.shape[0]) placeholder rows")
+      allIDs.append(ids)
+      initialRows[encoder.component] = rows
+    }
+    try require(
+      Set(initialRows.values.map { $0.shape[0] }).count == 1, "the encoders' initial embeddings have other counts")
 
     func setting(_ name: String, _ fallback: Float) throws(UserError) -> Float {
       guard let text = tensors.metadata[name] else { return fallback }
       guard let value = Float(text), value.isFinite else {
-        throw UserError(.badData, "\(file.path): \(name) is \(quoted(text)), not a number")
+        throw UserError(.badData, at: [.file(file), .key(name)], "is '\(text)', not a number")
       }
       return value
     }
@@ -93,40 +127,80 @@ public struct ReplayTrace: BatchSource {
       "accumulation is \(accumulation); \(entries) entries do not divide so")
     self.accumulation = Int(accumulation)
     steps = entries / Int(accumulation)
+    let pooling = tensors.metadata["pooling"]
+    self.pooling = pooling.flatMap(TextPooling.init)
+    try require(pooling == nil || self.pooling != nil, "pooling is '\(pooling ?? "")', which is none")
 
-    let names = ["losses", "gradients", "embeddings"].filter(Set(tensors.names).contains)
-    try require(names.isEmpty || names.count == 3, "of losses, gradients and embeddings only \(names) are there")
-    if names.isEmpty {
-      expected = []
-    } else {
-      let losses = try tensors.tensor("losses")
-      let gradients = try tensors.tensor("gradients")
-      let embeddings = try tensors.tensor("embeddings")
-      let rowsShape = Shape([entries] + rows.shape.dimensions)
-      try require(
-        losses.shape == [entries] && gradients.shape == rowsShape && embeddings.shape == rowsShape,
-        "losses \(losses.shape), gradients \(gradients.shape) and embeddings \(embeddings.shape) do not fit "
-          + "\(entries) steps of \(rows.shape)")
-      // A step's entry is that of its last micro-batch.
-      let (a, size) = (self.accumulation, rows.shape.count)
-      func entry(_ tensor: HostTensor, _ index: Int) -> HostTensor {
-        HostTensor(rows.shape, Array(tensor.values[index * size..<(index + 1) * size]))
-      }
-      expected = (0..<steps).map { step in
-        let last = (step + 1) * a - 1
-        return Expectation(
-          loss: losses.values[step * a...last].reduce(0) { $0 + Double($1) } / Double(a),
-          gradient: entry(gradients, last), rows: entry(embeddings, last))
-      }
-    }
-
+    cuts = try Self.cuts(tensors, latents.shape, pixels: pixels)
+    expected = try Self.expectations(tensors, encoders, initialRows, entries: entries, accumulation: self.accumulation)
     self.latents = latents.transposed([0, 1, 3, 4, 2])
     self.noise = noise.transposed([0, 1, 3, 4, 2])
     timesteps = times
-    self.ids = ids
-    initialRows = rows
+    self.initialRows = initialRows
+    ids = allIDs
     batchSize = batch
     self.length = length
+  }
+
+  /// How the pictures were cut: `time_ids` `[entries, batch, 6]` where the trace has them, else as pictures that are learned whole.
+  private static func cuts(_ tensors: SafetensorsFile, _ latents: Shape, pixels: Int) throws(UserError) -> [PictureCut]
+  {
+    let count = latents[0] * latents[1]
+    let whole = PictureCut(height: latents[3] * pixels, width: latents[4] * pixels)
+    guard tensors.contains("time_ids") else { return Array(repeating: whole, count: count) }
+    let numbers = try tensors.tensor("time_ids")
+    guard numbers.shape == [latents[0], latents[1], 6],
+      numbers.values.allSatisfy({ abs($0) < 0x1p24 && $0 == $0.rounded() })
+    else {
+      throw UserError(
+        .badData, at: [.file(tensors.url), .tensor("time_ids")],
+        "is \(numbers.shape), not [\(latents[0]), \(latents[1]), 6] whole numbers")
+    }
+    return (0..<count).map { PictureCut(numbers.values[$0 * 6..<($0 + 1) * 6].map { Int($0) }) ?? whole }
+  }
+
+  /// What the trace expects of each step; nothing in a trace that is only to be run.
+  private static func expectations(
+    _ tensors: SafetensorsFile, _ encoders: [Encoder], _ initial: [Component: HostTensor], entries: Int,
+    accumulation: Int
+  ) throws(UserError) -> [Expectation] {
+    func invalid(_ problem: String) -> UserError { UserError(.badData, at: .file(tensors.url), problem) }
+    let names = ["losses"] + encoders.flatMap { ["gradients\($0.suffix)", "embeddings\($0.suffix)"] }
+    let found = names.filter(tensors.contains)
+    if found.isEmpty { return [] }
+    guard found.count == names.count else {
+      throw invalid("of \(names.joined(separator: ", ")) only \(found) are there")
+    }
+    let losses = try tensors.tensor("losses")
+    guard losses.shape == [entries] else { throw invalid("losses is \(losses.shape), not [\(entries)]") }
+    var all: [(component: Component, shape: Shape, gradients: HostTensor, embeddings: HostTensor)] = []
+    for encoder in encoders {
+      guard let shape = initial[encoder.component]?.shape else { continue }
+      let gradients = try tensors.tensor("gradients\(encoder.suffix)")
+      let embeddings = try tensors.tensor("embeddings\(encoder.suffix)")
+      let needed = Shape([entries] + shape.dimensions)
+      guard gradients.shape == needed, embeddings.shape == needed else {
+        throw invalid(
+          "gradients\(encoder.suffix) \(gradients.shape) and embeddings\(encoder.suffix) \(embeddings.shape) do not fit "
+            + "\(entries) steps of \(shape)")
+      }
+      all.append((encoder.component, shape, gradients, embeddings))
+    }
+    return (0..<entries / accumulation).map { step in
+      // A step's entry is that of its last micro-batch.
+      let last = (step + 1) * accumulation - 1
+      func entry(_ tensor: HostTensor, _ shape: Shape) -> HostTensor {
+        HostTensor(shape, Array(tensor.values[last * shape.count..<(last + 1) * shape.count]))
+      }
+      var gradients: [Component: HostTensor] = [:]
+      var rows: [Component: HostTensor] = [:]
+      for encoder in all {
+        gradients[encoder.component] = entry(encoder.gradients, encoder.shape)
+        rows[encoder.component] = entry(encoder.embeddings, encoder.shape)
+      }
+      let loss = losses.values[step * accumulation...last].reduce(0) { $0 + Double($1) } / Double(accumulation)
+      return Expectation(loss: loss, gradients: gradients, rows: rows)
+    }
   }
 
   /// Every draw comes from the file.
@@ -142,7 +216,10 @@ public struct ReplayTrace: BatchSource {
       latents: HostTensor(shape, Array(latents.values[entry * size..<(entry + 1) * size])),
       noise: HostTensor(shape, Array(noise.values[entry * size..<(entry + 1) * size])),
       timesteps: timesteps[entry * batchSize..<(entry + 1) * batchSize].map { Int($0) },
-      tokens: TokenBatch(
-        ids: ids[entry * tokens..<(entry + 1) * tokens].map { Int32($0) }, batch: batchSize, length: length))
+      tokens: ids.map { ids in
+        TokenBatch(
+          ids: ids[entry * tokens..<(entry + 1) * tokens].map { Int32($0) }, batch: batchSize, length: length)
+      },
+      cuts: Array(cuts[entry * batchSize..<(entry + 1) * batchSize]))
   }
 }

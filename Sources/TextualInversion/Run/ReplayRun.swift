@@ -9,36 +9,47 @@ public final class ReplayRun<B: Backend> {
   public let trace: ReplayTrace
   public let backend: B
   private let file: URL
-  private let placeholder: String
+  private let layout: RowLayout
   private let trainer: Trainer<B>
   private let start: TrainingState
 
   /// Loads what trains, and the trace.
   ///
+  /// - Parameter pooling: where a second text encoder takes its summary of the prompt; as the trace says, else at the end of
+  ///   the text.
   /// - Throws: `UserError(.badData)` if the trace does not fit the model.
   public init(
-    model source: any ModelSource, trace file: URL, placeholder: String, backend: B
+    model source: any ModelSource, trace file: URL, placeholder: String, pooling: TextPooling? = nil, backend: B
   ) throws {
     let model = try StableDiffusionModel(source)
-    let tokenizer = try model.tokenizer()
+    let shape = model.shape
+    let encoders = shape.textComponents.map(\.component)
     let schedule = try model.noiseSchedule()
-    let text = model.shape.textEncoder
+    var tokenizers: [Component: CLIPTokenizer] = [:]
+    for encoder in encoders { tokenizers[encoder] = try model.tokenizer(encoder) }
+    let vocabularies = tokenizers.mapValues(\.vocabularySize)
     trace = try ReplayTrace(
-      file, width: text.width, channels: model.shape.unet.inputChannels,
-      vocabulary: tokenizer.vocabularySize, length: text.positions, schedule: schedule)
-    let word = try Placeholder(placeholder, vectors: trace.initialRows.shape[0])
-    _ = try tokenizer.adding(word.word, vectors: word.vectors)
+      file,
+      encoders: shape.textComponents.map {
+        ReplayTrace.Encoder($0.component, width: $0.configuration.width, vocabulary: vocabularies[$0.component] ?? 0)
+      },
+      channels: shape.unet.inputChannels, length: shape.positions, schedule: schedule,
+      pixels: shape.autoencoder.sizeMultiple)
+    let word = try Placeholder(placeholder, vectors: trace.initialRows.values.first?.shape[0] ?? 1)
+    for tokenizer in tokenizers.values { _ = try tokenizer.adding(word.word, vectors: word.vectors) }
     self.file = file
-    self.placeholder = placeholder
     self.backend = backend
-    start = TrainingState(rows: trace.initialRows, optimizer: trace.optimizer, precision: backend.precision)
+    layout = RowLayout(words: [word], encoders: encoders)
+    var parameters: Parameters = [:]
+    for (encoder, rows) in trace.initialRows { parameters[ParameterName(encoder, word.word)] = rows }
+    start = TrainingState(parameters: parameters, optimizer: trace.optimizer, precision: backend.precision)
     let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: [.textEncoder: tokenizer.vocabularySize], trained: [.textEncoder])
+      on: backend, vocabularies: vocabularies, trained: layout.trained,
+      pooling: pooling ?? trace.pooling ?? .endOfText)
     trainer = try Trainer(
       backend: backend, textEncoders: textEncoders,
-      unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
-      optimizer: trace.optimizer,
-      state: start)
+      unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule, layout: layout,
+      optimizer: trace.optimizer, state: start)
   }
 
   /// Runs every step.
@@ -59,29 +70,35 @@ public final class ReplayRun<B: Backend> {
       let result = try trainer.step(
         (0..<trace.accumulation).map { try trace.batch(step: step, microBatch: $0) },
         learningRate: trace.learningRate)
-      var rows = result.rows
+      var rows = result.parameters
       if mode == .forced {
         let expected = trace.expected[step]
-        trace.optimizer.update(
-          &forced.rows, gradient: RowGradient(expected.gradient), state: &forced.optimizer, step: result.step,
-          learningRate: trace.learningRate)
-        rows = forced.rows
+        for name in layout.names {
+          guard let gradient = expected.gradients[name.encoder], var updated = forced.parameters[name] else { continue }
+          trace.optimizer.update(
+            &updated, gradient: RowGradient(gradient), state: &forced.optimizer[name, default: OptimizerState()],
+            step: result.step, learningRate: trace.learningRate)
+          rows[name] = updated
+          trainer.state.parameters[name] = expected.rows[name.encoder]
+        }
         trainer.state.optimizer = forced.optimizer
-        trainer.state.rows = expected.rows
       }
       let comparison =
         trace.expected.isEmpty
         ? nil
         : ReplayComparison(
-          loss: result.loss, gradient: result.gradient, rows: rows, trace.expected[step])
+          loss: result.loss, gradients: result.gradients.rows(of: word), rows: rows.rows(of: word),
+          trace.expected[step])
       if let comparison { maximum = maximum?.maximum(comparison) }
       try observe(result, comparison)
     }
     return maximum
   }
 
+  private var word: String { layout.words.first?.word ?? "" }
+
   /// The rows as the last step left them; behind a forced replay they are the trace's.
   public func embedding() -> EmbeddingFile {
-    EmbeddingFile(word: placeholder, rows: [.textEncoder: trainer.state.rows])
+    EmbeddingFile(word: word, rows: trainer.state.parameters.rows(of: word))
   }
 }

@@ -69,18 +69,24 @@ public final class RunContext {
   /// Asks the run to end after the step at hand, as one that can be gone on with.
   public func requestStop() { isStopRequested = true }
 
-  /// The word as it is now.
-  public var embedding: EmbeddingFile {
-    EmbeddingFile(word: settings.placeholder.word, rows: [.textEncoder: state.rows])
+  /// The taught words as they are now, the settings' own first.
+  public var embeddings: [EmbeddingFile] {
+    settings.words.filter { $0.role == .taught }.map(\.placeholder.word)
+      .map { EmbeddingFile(word: $0, rows: state.parameters.rows(of: $0)) }
   }
 
-  /// Leaves the word as it is now in the run's folder.
-  func writeWord() throws(UserError) {
-    let word = embedding
+  /// The widths of a word's rows, first encoder first.
+  public var widths: [Int] {
+    state.parameters.rows(of: settings.placeholder.word).sorted { $0.key.rawValue < $1.key.rawValue }
+      .map(\.value.shape.channels)
+  }
+
+  /// Leaves the taught words as they are now in the run's folder.
+  func writeWords() throws(UserError) {
     let provenance = Provenance(
       settings: settings, optimizer: optimizer, steps: state.step, fingerprint: fingerprint, model: model?.name,
       predictsVelocity: model?.predictsVelocity)
-    try folder.write(word, metadata: provenance.metadata(of: word))
+    try folder.write(embeddings, metadata: provenance.metadata)
   }
 
   /// Tells every observer. The first that throws ends the round, but for the run's end, which all are told.

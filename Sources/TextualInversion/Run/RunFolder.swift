@@ -87,8 +87,8 @@ public final class RunFolder: Sendable {
 
   /// Throws away what an earlier run left.
   public func clear() throws(UserError) {
-    let word = (try? TrainingReport(report))?.settings.placeholder.word
-    let words = [embedding, secondEmbedding] + [word].compactMap { $0.map(sharedEmbedding) }
+    let taught = (try? TrainingReport(report))?.settings.words.map(\.placeholder.word) ?? []
+    let words = [embedding, secondEmbedding] + taught.map(sharedEmbedding)
     for file in [report, metrics, lossCurve] + words + checkpointFiles().map(\.url) {
       guard unlink(file.path) == 0 || errno == ENOENT else {
         throw UserError(.cannotCreate, "\(file.path): can't be removed (\(String(cString: strerror(errno))))")

@@ -16,16 +16,14 @@ public final class TrainingRun<B: Backend> {
   public let concept: Concept
   /// The step that the run starts after: 0, or that of the checkpoint it goes on from.
   public var firstStep: Int { context.firstStep }
-  /// The width of a row.
-  public var width: Int { context.state.rows.shape.channels }
-
   private let modelSource: any ModelSource
   private let model: StableDiffusionModel
-  private let vocabulary: Int
+  private let layout: RowLayout
+  private let vocabularies: [Component: Int]
   private let prompts: TrainingPrompts
   private let optimizer: any Optimizer
   private let checkpoints: CheckpointPolicy
-  private let largestRowNorm: Float
+  private let largestRowNorm: [Component: Float]
   private let makeBackend: (ElementType) throws -> B
   private let context: RunContext
   private let report: ReportObserver
@@ -73,34 +71,43 @@ public final class TrainingRun<B: Backend> {
     let isFresh = try folder.begin(report.report)
     do {
       model = try StableDiffusionModel(modelSource)
-      let plainTokenizer = try model.tokenizer()
-      vocabulary = plainTokenizer.vocabularySize
-      let word = settings.placeholder
-      let tokenizer = try plainTokenizer.adding(word.word, vectors: word.vectors)
-      prompts = try TrainingPrompts(
-        settings, tokenizer: tokenizer, vocabulary: vocabulary, length: tokenizer.promptLength,
-        warn: { warnings.append($0) })
-      let checkpoint = folder.earlier?.checkpoint
-      if checkpoint == nil { warnings += settings.warnings }
-      let initial = try InitialRows(
-        settings.initializer, vectors: word.vectors, tokenizer: plainTokenizer, model: model)
-      if initial.tokens > word.vectors, checkpoint == nil {
-        warnings.append(
-          "the initializer '\(settings.initializer)' is \(initial.tokens) tokens, of which only the first "
-            + "\(word.vectors) are used: one a vector (--vectors)")
+      let encoders = model.shape.textComponents.map(\.component)
+      let words = settings.words.map(\.placeholder)
+      layout = RowLayout(words: words, encoders: encoders, trained: try settings.encoders.among(encoders))
+      var plain: [CLIPTokenizer] = []
+      var tokenizers: [CLIPTokenizer] = []
+      var vocabularies: [Component: Int] = [:]
+      for encoder in encoders {
+        var tokenizer = try model.tokenizer(encoder)
+        plain.append(tokenizer)
+        vocabularies[encoder] = tokenizer.vocabularySize
+        for word in words { tokenizer = try tokenizer.adding(word.word, vectors: word.vectors) }
+        tokenizers.append(tokenizer)
       }
-      largestRowNorm = Self.divergence * max(initial.vocabularyNorm, initial.rows.rowNorms.max() ?? 0)
+      self.vocabularies = vocabularies
+      prompts = try TrainingPrompts(settings, tokenizers: tokenizers, warn: { warnings.append($0) })
+      let checkpoint = folder.earlier?.checkpoint
+      let initial = try InitialRows(
+        settings.words, encoders: Array(zip(encoders, plain)), model: model, optimizer: self.optimizer)
+      if checkpoint == nil { warnings += settings.warnings + initial.warnings }
+      var largest = initial.vocabularyNorm
+      for (name, rows) in initial.parameters {
+        largest[name.encoder] = max(largest[name.encoder] ?? 0, rows.rowNorms.max() ?? 0)
+      }
+      largestRowNorm = largest.mapValues { Self.divergence * $0 }
       concept = try Concept(folder: pictures, resolution: settings.resolution, fitting: settings.fitting)
       warnings += concept.warnings
       report.report.skippedPictures = concept.skipped
       let state =
         checkpoint?.state
         ?? TrainingState(
-          rows: self.optimizer.initialRows(initial.rows, vocabularyNorm: initial.vocabularyNorm),
-          optimizer: self.optimizer, precision: settings.precision)
-      guard state.rows.shape == initial.rows.shape else {
+          parameters: initial.parameters, optimizer: self.optimizer, precision: settings.precision)
+      if let name = layout.names.first(where: { state.parameters[$0]?.shape != initial.parameters[$0]?.shape }) {
+        func said(_ parameters: Parameters) -> String { parameters[name].map { "\($0.shape)" } ?? "none" }
         throw UserError(
-          .badData, "the checkpoint's rows are \(state.rows.shape), this model's \(initial.rows.shape): another model")
+          .badData,
+          "the checkpoint's \(name) are \(said(state.parameters)), this model's \(said(initial.parameters)): another model"
+        )
       }
       context = RunContext(settings: settings, folder: folder, state: state, optimizer: self.optimizer.name)
       context.model = (model.shape.name, try model.noiseSchedule().predictionType == .velocity)
@@ -153,8 +160,8 @@ public final class TrainingRun<B: Backend> {
   /// Most device memory used at a time, in bytes.
   public var peakBytes: Int { context.peakBytes }
 
-  /// The rows as they are now.
-  public var embedding: EmbeddingFile { context.embedding }
+  /// The taught words as they are now, the settings' own first.
+  public var embeddings: [EmbeddingFile] { context.embeddings }
 
   /// Encodes the pictures, drops the VAE, loads what trains, and takes step after step.
   private func train() throws {
@@ -168,10 +175,10 @@ public final class TrainingRun<B: Backend> {
 
     defer { context.peakBytes = backend.memory.peakBytes }
     let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: [.textEncoder: vocabulary], trained: [.textEncoder])
+      on: backend, vocabularies: vocabularies, trained: layout.trained, pooling: settings.pooling)
     let trainer = Trainer(
       backend: backend, textEncoders: textEncoders,
-      unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
+      unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule, layout: layout,
       optimizer: optimizer,
       state: context.state, largestRowNorm: largestRowNorm)
     try context.emit(.started(device: backend.name))

@@ -9,14 +9,19 @@ public struct Batch: Sendable {
   public let noise: HostTensor
   /// One timestep a sample, below the schedule's length.
   public let timesteps: [Int]
-  /// The prompts, one a sample.
-  public let tokens: TokenBatch
+  /// The prompts as each text encoder reads them, one a sample.
+  public let tokens: [TokenBatch]
+  /// How each sample's picture was cut, for a model that is told.
+  public let cuts: [PictureCut]
 
-  public init(latents: HostTensor, noise: HostTensor, timesteps: [Int], tokens: TokenBatch) {
+  public init(
+    latents: HostTensor, noise: HostTensor, timesteps: [Int], tokens: [TokenBatch], cuts: [PictureCut] = []
+  ) {
     self.latents = latents
     self.noise = noise
     self.timesteps = timesteps
     self.tokens = tokens
+    self.cuts = cuts
   }
 }
 

@@ -2,11 +2,12 @@ import Foundation
 import ModelFiles
 import Tensors
 
-/// A run's state on disk: a safetensors file with the rows and what the rule of update remembers, and the run's settings in
-/// its metadata.
+/// A run's state on disk: a safetensors file with what is trained and what the rule of update remembers of it, and the run's
+/// settings in its metadata.
 ///
-/// Tensors are named `rows.text_encoder.WORD` and `optimizer.NAME`; `version` 1, which had `rows`, `first_moment` and
-/// `second_moment`, is read as well. Written whole or not at all, so whatever has a checkpoint's name can be gone on from.
+/// Tensors are named `rows.ENCODER.WORD` and `optimizer.NAME.rows.ENCODER.WORD`. Versions 1 and 2, which knew one word and
+/// one encoder and had `rows`, `first_moment` and `optimizer.first_moment`, are read as well. Written whole or not at all,
+/// so whatever has a checkpoint's name can be gone on from.
 public struct Checkpoint: Sendable {
   public let state: TrainingState
   public let settings: TrainingSettings
@@ -22,15 +23,28 @@ public struct Checkpoint: Sendable {
     self.optimizer = optimizer
   }
 
-  private static let version = 2
+  private static let version = 3
   private static let optimizerPrefix = "optimizer."
 
-  private static func rowsName(_ word: String) -> String { "rows.text_encoder.\(word)" }
+  /// What a tensor of the rule of update that belongs to a parameter is called by the rule; nil of any other tensor.
+  private static func remembered(_ tensor: String, of name: ParameterName, version: Int) -> String? {
+    switch version {
+    case 1: return tensor.hasSuffix("_moment") ? tensor : nil
+    case 2: return tensor.hasPrefix(optimizerPrefix) ? String(tensor.dropFirst(optimizerPrefix.count)) : nil
+    default:
+      let suffix = ".\(name)"
+      guard tensor.hasPrefix(optimizerPrefix), tensor.hasSuffix(suffix),
+        tensor.count > optimizerPrefix.count + suffix.count
+      else { return nil }
+      return String(tensor.dropFirst(optimizerPrefix.count).dropLast(suffix.count))
+    }
+  }
 
   /// What the metadata says of the rule of update.
   private struct Rule: Codable {
     let name: String
-    let scalars: [String: Double]
+    /// By parameter.
+    var scalars: [String: [String: Double]] = [:]
   }
 
   /// Reads one checkpoint.
@@ -59,28 +73,40 @@ public struct Checkpoint: Sendable {
     let step: Int = try field("step")
     guard step >= 0, step <= TrainingSettings.mostSteps else { throw invalid("its step is \(step)") }
 
-    let rows = try tensors.tensor(version == 1 ? "rows" : Self.rowsName(settings.placeholder.word))
-    guard rows.shape.rank == 2, rows.shape[0] == settings.placeholder.vectors else {
-      throw invalid("its rows are \(rows.shape), its settings say \(settings.placeholder.vectors) vectors")
-    }
-    let rule: Rule = version == 1 ? Rule(name: settings.rule.name, scalars: [:]) : try field("optimizer")
+    let rule: Rule = version == 1 ? Rule(name: settings.rule.name) : try field("optimizer")
     optimizer = rule.name
-    var remembered = OptimizerState(scalars: rule.scalars)
-    for name in tensors.names {
-      if version == 1, name.hasSuffix("_moment") {
-        remembered.tensors[name] = try tensors.tensor(name)
-      } else if name.hasPrefix(Self.optimizerPrefix) {
-        remembered.tensors[String(name.dropFirst(Self.optimizerPrefix.count))] = try tensors.tensor(name)
+    var parameters: Parameters = [:]
+    var remembered: [ParameterName: OptimizerState] = [:]
+    for encoder in Component.allCases {
+      for word in settings.words.map(\.placeholder) {
+        let name = ParameterName(encoder, word.word)
+        let tensor = version == 1 && encoder == .textEncoder ? "rows" : "\(name)"
+        guard tensors.contains(tensor) else { continue }
+        let rows = try tensors.tensor(tensor)
+        guard rows.shape.rank == 2, rows.shape[0] == word.vectors else {
+          throw invalid("its rows are \(rows.shape), its settings say \(word.vectors) vectors")
+        }
+        var state = OptimizerState(scalars: rule.scalars["\(name)"] ?? [:])
+        for tensor in tensors.names {
+          guard let what = Self.remembered(tensor, of: name, version: version) else { continue }
+          state.tensors[what] = try tensors.tensor(tensor)
+        }
+        let expected = settings.rule.initialState(for: rows)
+        guard rule.name != settings.rule.name || state.tensors.keys == expected.tensors.keys else {
+          throw invalid("it holds \(state.tensors.keys.sorted()) of \(rule.name)")
+        }
+        guard state.tensors.values.allSatisfy({ $0.shape == rows.shape }) else {
+          throw invalid("its tensors do not fit each other")
+        }
+        parameters[name] = rows
+        remembered[name] = state
       }
     }
-    let expected = settings.rule.initialState(for: rows)
-    guard rule.name != settings.rule.name || remembered.tensors.keys == expected.tensors.keys else {
-      throw invalid("it holds \(remembered.tensors.keys.sorted()) of \(rule.name)")
+    for word in settings.words where parameters.rows(of: word.placeholder.word).isEmpty {
+      throw invalid("the rows of '\(word.placeholder.word)' are missing")
     }
-    guard remembered.tensors.values.allSatisfy({ $0.shape == rows.shape }) else {
-      throw invalid("its tensors do not fit each other")
-    }
-    state = TrainingState(rows: rows, optimizer: remembered, step: step, lossScale: try field("loss_scale"))
+    state = TrainingState(
+      parameters: parameters, optimizer: remembered, step: step, lossScale: try field("loss_scale"))
   }
 
   /// Writes the checkpoint.
@@ -92,13 +118,18 @@ public struct Checkpoint: Sendable {
         throw UserError(.badData, "the run's settings can't be written as JSON: \(error)")
       }
     }
-    let remembered = state.optimizer.tensors.map { (Self.optimizerPrefix + $0.key, $0.value) }
+    var scalars: [String: [String: Double]] = [:]
+    var tensors = state.parameters.map { ("\($0.key)", $0.value) }
+    for (name, remembered) in state.optimizer {
+      tensors += remembered.tensors.map { ("\(Self.optimizerPrefix)\($0.key).\(name)", $0.value) }
+      if !remembered.scalars.isEmpty { scalars["\(name)"] = remembered.scalars }
+    }
     try Safetensors.write(
-      [(Self.rowsName(settings.placeholder.word), state.rows)] + remembered,
+      tensors.sorted { $0.0 < $1.0 },
       metadata: [
         "version": try json(Self.version), "settings": try json(settings), "fingerprint": try json(fingerprint),
         "step": try json(state.step), "loss_scale": try json(state.lossScale),
-        "optimizer": try json(Rule(name: optimizer, scalars: state.optimizer.scalars)),
+        "optimizer": try json(Rule(name: optimizer, scalars: scalars)),
       ],
       to: file)
   }

@@ -1,8 +1,9 @@
+import ModelFiles
 import Operators
 import StableDiffusion
 import Tensors
 
-/// Trains a word's embedding rows: the model is frozen, and the rows are all that moves.
+/// Trains words' embedding rows: the model is frozen, and the rows are all that moves.
 ///
 /// Generic over the backend; the numbers are those of diffusers' `textual_inversion.py`.
 public final class Trainer<B: Backend> {
@@ -10,23 +11,26 @@ public final class Trainer<B: Backend> {
   private let textEncoders: TextEncoders<B>
   private let unet: UNet<B>
   private let schedule: NoiseSchedule
+  private let layout: RowLayout
   private let optimizer: any Optimizer
-  private let largestRowNorm: Float
+  private let largestRowNorm: [Component: Float]
 
   /// Where training stands: the state after the last step that succeeded. Setting it starts the next step from there.
   public var state: TrainingState
 
   /// - Parameters:
+  ///   - layout: where the state's parameters stand among the rows that the encoders are given.
   ///   - state: where training starts or goes on.
   ///   - largestRowNorm: a row longer than this has diverged, and the step that made it fails.
   public init(
-    backend: B, textEncoders: TextEncoders<B>, unet: UNet<B>, schedule: NoiseSchedule, optimizer: any Optimizer,
-    state: TrainingState, largestRowNorm: Float = .greatestFiniteMagnitude
+    backend: B, textEncoders: TextEncoders<B>, unet: UNet<B>, schedule: NoiseSchedule, layout: RowLayout,
+    optimizer: any Optimizer, state: TrainingState, largestRowNorm: [Component: Float] = [:]
   ) {
     self.backend = backend
     self.textEncoders = textEncoders
     self.unet = unet
     self.schedule = schedule
+    self.layout = layout
     self.optimizer = optimizer
     self.state = state
     self.largestRowNorm = largestRowNorm
@@ -41,71 +45,90 @@ public final class Trainer<B: Backend> {
     let start = ContinuousClock.now
     var next = state
     next.step += 1
-    let rows = try backend.upload(state.rows, as: .float32)
-    var (loss, gradient) = try lossAndGradient(batches, rows: rows, scale: next.lossScale.value)
-    while !loss.isFinite || !gradient.isFinite {
+    var rows: [Component: Tensor<B.Storage>] = [:]
+    for encoder in layout.encoders {
+      rows[encoder] = try backend.upload(layout.table(encoder, of: state.parameters), as: .float32)
+    }
+    var (loss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
+    while !loss.isFinite || !gradients.values.allSatisfy(\.isFinite) {
       guard next.lossScale.overflowed() else {
         throw UserError(
           .badData,
           "the loss or its gradient is no longer a number at step \(next.step): try a lower learning rate, "
             + "or --precision f32")
       }
-      (loss, gradient) = try lossAndGradient(batches, rows: rows, scale: next.lossScale.value)
+      (loss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
     }
     let usedScale = next.lossScale.value
     next.lossScale.succeeded()
-    optimizer.update(
-      &next.rows, gradient: gradient, state: &next.optimizer, step: next.step, learningRate: learningRate)
-    // Written so that a norm that is no number fails too.
-    if let norm = next.rows.rowNorms.first(where: { !($0 <= largestRowNorm) }) {
-      throw UserError(
-        .badData,
-        "training diverges: after step \(next.step) a row's norm is \(norm), far beyond any word's; "
-          + "try a lower learning rate")
+    for (name, gradient) in gradients {
+      guard var rows = next.parameters[name] else { continue }
+      optimizer.update(
+        &rows, gradient: gradient, state: &next.optimizer[name, default: OptimizerState()], step: next.step,
+        learningRate: learningRate)
+      let largest = largestRowNorm[name.encoder] ?? .greatestFiniteMagnitude
+      // Written so that a norm that is no number fails too.
+      if let norm = rows.rowNorms.first(where: { !($0 <= largest) }) {
+        throw UserError(
+          .badData,
+          "training diverges: after step \(next.step) a row's norm is \(norm), far beyond any word's; "
+            + "try a lower learning rate")
+      }
+      next.parameters[name] = rows
     }
     state = next
     return StepResult(
-      step: next.step, loss: loss, learningRate: learningRate, gradient: gradient.mean, rows: next.rows,
-      lossScale: usedScale, seconds: start.secondsToNow)
+      step: next.step, loss: loss, learningRate: learningRate, gradients: gradients.mapValues(\.mean),
+      parameters: next.parameters, lossScale: usedScale, seconds: start.secondsToNow)
   }
 
-  /// The mean loss of the micro-batches and the gradient of the rows, unscaled.
-  private func lossAndGradient(
-    _ batches: [Batch], rows: Tensor<B.Storage>, scale: Float
-  ) throws(OperationError) -> (loss: Float, gradient: RowGradient) {
+  /// The mean loss of the micro-batches and the gradients of what is trained, unscaled.
+  private func lossAndGradients(
+    _ batches: [Batch], rows: [Component: Tensor<B.Storage>], scale: Float
+  ) throws -> (loss: Float, gradients: [ParameterName: RowGradient]) {
     var losses: [Tensor<B.Storage>] = []
-    var sum: Tensor<B.Storage>?
-    var examples: [Tensor<B.Storage>] = []
-    guard let embedding = textEncoders[.textEncoder]?.embedding else {
-      throw OperationError(.unsupported, "Trainer.step", "no text encoder's rows are trained")
-    }
+    var sums: [Component: Tensor<B.Storage>] = [:]
+    var examples: [Component: [Tensor<B.Storage>]] = [:]
     for batch in batches {
       let (loss, dEmbedded) = try forwardAndBackward(batch, rows: rows, scale: scale, share: 1 / Float(batches.count))
-      func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<B.Storage>
-      {
-        try backend.backwardRows(
-          embedding, dEmbedded, tokens, count: rows.shape[0], scale: 1 / scale, addingTo: sum)
-      }
       losses.append(loss)
-      sum = try gradient(batch.tokens, addingTo: sum)
-      if optimizer.usesExamples {
-        for example in 0..<batch.tokens.batch {
-          examples.append(try gradient(batch.tokens.keeping(example), addingTo: nil))
+      for (encoder, tokens) in zip(layout.encoders, batch.tokens) where layout.trained.contains(encoder) {
+        guard let dEmbedded = dEmbedded[encoder], let embedding = textEncoders[encoder]?.embedding else { continue }
+        func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<
+          B.Storage
+        > {
+          try backend.backwardRows(
+            embedding, dEmbedded, tokens, count: layout.rowCount, scale: 1 / scale, addingTo: sum)
+        }
+        sums[encoder] = try gradient(tokens, addingTo: sums[encoder])
+        if optimizer.usesExamples {
+          for example in 0..<tokens.batch {
+            examples[encoder, default: []].append(try gradient(tokens.keeping(example), addingTo: nil))
+          }
         }
       }
     }
-    guard let sum else { throw OperationError(.invalidShape, "Trainer.step", "a step needs a batch") }
-    var gradient = RowGradient(try backend.download(sum))
-    for example in examples { gradient.examples.append(try backend.download(example)) }
+    guard !losses.isEmpty else { throw OperationError(.invalidShape, "Trainer.step", "a step needs a batch") }
+    var gradients: [ParameterName: RowGradient] = [:]
+    for (encoder, sum) in sums {
+      for (name, mean) in layout.parameters(encoder, of: try backend.download(sum)) {
+        gradients[name] = RowGradient(mean)
+      }
+      for example in examples[encoder] ?? [] {
+        for (name, gradient) in layout.parameters(encoder, of: try backend.download(example)) {
+          gradients[name]?.examples.append(gradient)
+        }
+      }
+    }
     var loss: Float = 0
     for tensor in losses { loss += try backend.download(tensor).values[0] }
-    return (loss / Float(losses.count), gradient)
+    return (loss / Float(losses.count), gradients)
   }
 
-  /// From a batch to its loss and to the gradient of what the text encoder reads, the whole way there and back.
+  /// From a batch to its loss and to the gradient of what the text encoders read, the whole way there and back.
   private func forwardAndBackward(
-    _ batch: Batch, rows: Tensor<B.Storage>, scale: Float, share: Float
-  ) throws(OperationError) -> (loss: Tensor<B.Storage>, dEmbedded: Tensor<B.Storage>) {
+    _ batch: Batch, rows: [Component: Tensor<B.Storage>], scale: Float, share: Float
+  ) throws(OperationError) -> (loss: Tensor<B.Storage>, dEmbedded: [Component: Tensor<B.Storage>]) {
     let latents = try backend.upload(batch.latents, as: .float32)
     let noise = try backend.upload(batch.noise, as: .float32)
     let noisy = try backend.forward(
@@ -117,7 +140,8 @@ public final class Trainer<B: Backend> {
         try backend.forward(schedule.velocityWeights(timesteps: batch.timesteps), noise, latents, as: .float32)
       }
 
-    let (conditioning, textSaved) = try textEncoders.forward([batch.tokens], rows: [.textEncoder: rows])
+    var (conditioning, textSaved) = try textEncoders.forward(batch.tokens, rows: rows)
+    conditioning.sizes = batch.cuts.map(\.numbers)
     let (prediction, unetSaved) = try unet.forward(
       noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
 
@@ -126,10 +150,7 @@ public final class Trainer<B: Backend> {
     let dPrediction = try backend.backwardInput(error, prediction: prediction, target: target, scale: scale * share)
 
     let dConditioning = try unet.backward(dPrediction, consume unetSaved)
-    guard let dEmbedded = try textEncoders.backward(dConditioning, consume textSaved)[.textEncoder] else {
-      throw OperationError(.unsupported, "Trainer.step", "the text encoder was not built to be differentiated")
-    }
-    return (loss, dEmbedded)
+    return (loss, try textEncoders.backward(dConditioning, consume textSaved))
   }
 }
 

@@ -1,4 +1,6 @@
 import Foundation
+import ModelFiles
+import StableDiffusion
 import Tensors
 
 /// Everything that decides a run's numbers, beside the model and the pictures themselves; kept in `training.json` and in every
@@ -7,6 +9,12 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var placeholder: Placeholder
   /// The word or phrase whose tokens the rows start from, in turn.
   public var initializer: String
+  /// Words that are trained beside the one that is taught.
+  public var otherWords: [Word] = []
+  /// Of a model with two text encoders, those whose rows learn; the rows of the other stay as they start.
+  public var encoders = TrainedEncoders.both
+  /// Where such a model's second encoder takes its summary of the prompt.
+  public var pooling = TextPooling.endOfText
   public var kind: ConceptKind
   /// The prompts, each with `{}` where the word goes; the kind's own where none are given.
   public var templates: [String]?
@@ -46,6 +54,9 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     self.precision = precision
   }
 
+  /// All words that are trained, the taught one first.
+  public var words: [Word] { [Word(placeholder, initializer: initializer)] + otherWords }
+
   /// The rule of update.
   public var rule: any Optimizer {
     switch method {
@@ -59,6 +70,9 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     placeholder = try container.decode(Placeholder.self, forKey: .placeholder)
     initializer = try container.decode(String.self, forKey: .initializer)
+    otherWords = try container.decodeIfPresent([Word].self, forKey: .otherWords) ?? []
+    encoders = try container.decodeIfPresent(TrainedEncoders.self, forKey: .encoders) ?? .both
+    pooling = try container.decodeIfPresent(TextPooling.self, forKey: .pooling) ?? .endOfText
     kind = try container.decode(ConceptKind.self, forKey: .kind)
     templates = try container.decodeIfPresent([String].self, forKey: .templates)
     method = try container.decodeIfPresent(TrainingMethod.self, forKey: .method) ?? .plain
@@ -103,12 +117,13 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       (16...2048).contains(resolution) && resolution % 8 == 0,
       "--resolution must be a multiple of 8 between 16 and 2048, not \(resolution)")
     try require(
-      !initializer.allSatisfy(\.isWhitespace), "--initializer must name a word to start from, such as 'toy'")
+      !words.contains { $0.initializer.allSatisfy(\.isWhitespace) },
+      "--initializer must name a word to start from, such as 'toy'")
   }
 
   /// What a person may not expect of the settings, a line each.
   var warnings: [String] {
-    var warnings = placeholder.warnings
+    var warnings = words.flatMap(\.placeholder.warnings)
     // Rates that plain training is used to, taken for angles, make a way of 1 to 10.
     let path = learningRate * Float(steps)
     if method == .spherical, path < 20 {
@@ -152,6 +167,52 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   /// The rate at step `step`, from 0.
   func learningRate(at step: Int) -> Float {
     Float(Double(learningRate) * schedule.factor(step: step, steps: steps, warmup: warmupSteps))
+  }
+}
+
+/// A word that a run trains.
+public struct Word: Sendable, Hashable, Codable {
+  /// What becomes of the word behind the run.
+  public enum Role: String, Sendable, Codable {
+    /// It is what the run is for.
+    case taught
+    /// It takes what the taught word is not to learn, and is left out of the results.
+    case `private`
+  }
+
+  public var placeholder: Placeholder
+  /// The word or phrase whose tokens the rows start from, in turn.
+  public var initializer: String
+  public var role: Role
+
+  public init(_ placeholder: Placeholder, initializer: String, role: Role = .taught) {
+    self.placeholder = placeholder
+    self.initializer = initializer
+    self.role = role
+  }
+}
+
+/// Of SDXL's two text encoders, those whose rows learn.
+public enum TrainedEncoders: String, Sendable, Codable, CaseIterable {
+  case both
+  case clipL = "clip-l"
+  case clipG = "clip-g"
+
+  /// Those of a model's encoders.
+  ///
+  /// - Throws: `UserError(.usage)` where the model has no such encoder.
+  func among(_ encoders: [Component]) throws(UserError) -> Set<Component> {
+    let wanted: Set<Component> =
+      switch self {
+      case .both: Set(encoders)
+      case .clipL: [.textEncoder]
+      case .clipG: [.textEncoder2]
+      }
+    guard wanted.isSubset(of: encoders) else {
+      throw UserError(
+        .usage, at: .option("--encoder"), "\(rawValue), but the model has one text encoder", remedy: "leave it out")
+    }
+    return wanted
   }
 }
 

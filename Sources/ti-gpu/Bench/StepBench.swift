@@ -42,8 +42,8 @@ struct StepTiming: Encodable {
 final class StepBench<B: Backend> {
   private let backend: B
   private let times = PhaseTimes()
-  /// Takes one step; its loss.
-  private let step: () throws -> Float
+  private let trainer: Trainer<Timed<B>>
+  private let batch: Batch
   private let loadSeconds: Double
 
   init(backend: B, shape: ModelShape, resolution: Int, batchSize: Int) throws {
@@ -67,47 +67,20 @@ final class StepBench<B: Backend> {
     let noise = HostTensor(latentShape, Philox(seed: 0, stream: 2).normals(latentShape.count))
     let timesteps = (0..<batchSize).map { random.integer(below: schedule.steps, at: $0) }
     let tokens = components.map { Self.tokens($0.configuration, batchSize: batchSize) }
-    let rows = components.map { _, configuration in
-      let width = configuration.width
-      return HostTensor([1, width], Philox(seed: 0, stream: 3).normals(width).map { $0 * 0.02 })
+    batch = Batch(
+      latents: latents, noise: noise, timesteps: timesteps, tokens: tokens,
+      cuts: Array(repeating: PictureCut(height: resolution, width: resolution), count: batchSize))
+    let word = try Placeholder("<word>", vectors: 1)
+    var parameters: Parameters = [:]
+    for (component, configuration) in components {
+      parameters[ParameterName(component, word.word)] = HostTensor(
+        [1, configuration.width], Philox(seed: 0, stream: 3).normals(configuration.width).map { $0 * 0.02 })
     }
-    if components.count == 1 {
-      let optimizer = AdamW()
-      let trainer = Trainer(
-        backend: timed("noise and loss"), textEncoders: textEncoders, unet: unet, schedule: schedule,
-        optimizer: optimizer,
-        state: TrainingState(rows: rows[0], optimizer: optimizer, precision: backend.precision))
-      let batch = Batch(latents: latents, noise: noise, timesteps: timesteps, tokens: tokens[0])
-      step = { try trainer.step([batch], learningRate: 1e-3).loss }
-    } else {
-      // There and back over the rows of both encoders; the update of two rows is no time.
-      let backend = timed("noise and loss")
-      let side = Float(resolution)
-      let sizes = Array(repeating: [side, side, 0, 0, side, side], count: batchSize)
-      step = {
-        let target = try backend.upload(noise, as: .float32)
-        let noisy = try backend.forward(
-          schedule.noiseWeights(timesteps: timesteps), backend.upload(latents, as: .float32), target,
-          as: backend.precision)
-        var given: [Component: Tensor<B.Storage>] = [:]
-        for (part, rows) in zip(components, rows) { given[part.component] = try backend.upload(rows, as: .float32) }
-        var (conditioning, textSaved) = try textEncoders.forward(tokens, rows: given)
-        conditioning.sizes = sizes
-        let (prediction, saved) = try unet.forward(
-          noisy, timesteps: timesteps.map(Float.init), conditioning: conditioning)
-        let error = MeanSquaredError()
-        let loss = try backend.forward(error, prediction: prediction, target: target)
-        let dPrediction = try backend.backwardInput(error, prediction: prediction, target: target, scale: 1)
-        let dEmbedded = try textEncoders.backward(unet.backward(dPrediction, consume saved), consume textSaved)
-        for (part, tokens) in zip(components, tokens) {
-          guard let encoder = textEncoders[part.component], let dEmbedded = dEmbedded[part.component] else { continue }
-          let gradient = try backend.backwardRows(
-            encoder.embedding, dEmbedded, tokens, count: 1, scale: 1, addingTo: nil)
-          _ = try backend.download(gradient)
-        }
-        return try backend.download(loss).values[0]
-      }
-    }
+    let optimizer = AdamW()
+    trainer = Trainer(
+      backend: timed("noise and loss"), textEncoders: textEncoders, unet: unet, schedule: schedule,
+      layout: RowLayout(words: [word], encoders: components.map(\.component)), optimizer: optimizer,
+      state: TrainingState(parameters: parameters, optimizer: optimizer, precision: backend.precision))
   }
 
   /// Random prompts with the word in training in each, and an end.
@@ -124,13 +97,9 @@ final class StepBench<B: Backend> {
 
   /// Times `steps` steps after one that is not counted.
   func run(steps: Int) throws -> StepTiming {
-    func timed() throws -> (seconds: Double, loss: Float) {
-      let start = ContinuousClock.now
-      let loss = try step()
-      return (start.duration(to: .now) / .seconds(1), loss)
-    }
-    let first = try timed()
-    let seconds = try (0..<steps).map { _ in try timed().seconds }.sorted()
+    func step() throws -> StepResult { try trainer.step([batch], learningRate: 1e-3) }
+    let first = try step()
+    let seconds = try (0..<steps).map { _ in try step().seconds }.sorted()
     times.isTaken = true
     _ = try step()
     try times.end(on: backend)

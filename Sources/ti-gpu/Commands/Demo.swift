@@ -64,9 +64,11 @@ struct Demo: ParsableCommand {
 
       Console.note("Making pictures with the plain word and with the learned one ...")
       let generator = try Generator(
-        model: model, embeddings: [run.embedding], precision: precision, makeBackend: makeBackend)
+        model: model, embeddings: run.embeddings, precision: precision, makeBackend: makeBackend)
       let sheet = try BeforeAfterSheet(concept: command.concept, word: settings.placeholder.word)
-        .picture(training: run.concept.pictures, generator: generator, seed: seed) { interrupt.isRequested }
+        .picture(training: run.concept.pictures.map(\.picture), generator: generator, seed: seed) {
+          interrupt.isRequested
+        }
       let sheetFile = run.folder.url.appendingPathComponent("before-after.png")
       try AtomicFile.write(sheet.encodedPNG(), to: sheetFile)
 

@@ -10,6 +10,8 @@ extension ConceptKind: ExpressibleByArgument {}
 extension LearningRateSchedule: ExpressibleByArgument {}
 extension TrainingMethod: ExpressibleByArgument {}
 extension PictureFitting: ExpressibleByArgument {}
+extension TrainedEncoders: ExpressibleByArgument {}
+extension TextPooling: ExpressibleByArgument {}
 
 /// `ti-gpu train`: a word from pictures, or a run replayed from a trace.
 struct Train: ParsableCommand {
@@ -48,7 +50,7 @@ struct Train: ParsableCommand {
   var replayForced = false
   @Option(
     help: ArgumentHelp(
-      "With --replay: exit with 1 where a relative error is larger. One number for all, or loss=X,gradient=Y,rows=Z.",
+      "With --replay: exit with 1 where a relative error is larger. One number for all, or loss=X,gradient=Y,rows=Z (gradient_2, rows_2).",
       valueName: "error"))
   var replayTolerance: ReplayTolerance?
   @Flag(help: "Print JSON on standard output.")
@@ -227,7 +229,7 @@ private struct ReplayWork: BackendWork {
         try Console.result("step \(result.step)  loss \(result.loss)\(errors.map { "  " + $0.line } ?? "")")
       }
     }
-    try folder.write(run.embedding(), metadata: [:])
+    try folder.write([run.embedding()]) { _ in [:] }
     if command.json {
       try Console.json(
         Result(
@@ -247,8 +249,10 @@ private struct ReplayWork: BackendWork {
 }
 
 extension ReplayComparison {
-  /// The three errors in words.
+  /// The errors in words.
   fileprivate var line: String {
-    String(format: "error: loss %.2e, gradient %.2e, rows %.2e", loss, gradient, embedding)
+    "error: "
+      + errors.sorted { $0.key < $1.key }.map { "\($0.key.name) \(String(format: "%.2e", $0.value))" }
+      .joined(separator: ", ")
   }
 }

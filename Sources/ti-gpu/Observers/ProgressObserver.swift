@@ -25,7 +25,7 @@ final class ProgressObserver: RunObserver {
       let settings = run.settings
       if run.firstStep > 0 { Console.note("Going on after step \(run.firstStep)") }
       Console.note(
-        "Training '\(settings.placeholder.word)' (\(settings.placeholder.vectors) x \(run.state.rows.shape.channels)) on "
+        "Training '\(settings.placeholder.word)' (\(settings.placeholder.vectors) x \(run.widths.map { "\($0)" }.joined(separator: " + "))) on "
           + "\(pictures) pictures, on \(device), \(settings.precision.rawValue)")
       progress = ProgressLine(total: settings.steps, done: run.firstStep)
     case .stepped(let result):

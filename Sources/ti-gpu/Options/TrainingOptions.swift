@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import StableDiffusion
 import Tensors
 import TextualInversion
 
@@ -14,6 +15,11 @@ struct TrainingOptions: ParsableArguments {
   var quick = false
   @Option(help: "A word or phrase near in meaning to start from.")
   var initializer: String?
+  @Option(help: "Of SDXL's two text encoders, whose rows learn (both).")
+  var encoder: TrainedEncoders?
+  @Option(
+    help: "Where SDXL's pooled text is taken: end-of-text, or highest-id as diffusers' script has it (end-of-text).")
+  var pooling: TextPooling?
   @Option(help: "How many vectors the word has (spherical 4, plain 1).")
   var vectors: Int?
   @Option(help: "What is learned (object); a subject is a person or an animal.")
@@ -80,6 +86,8 @@ struct TrainingOptions: ParsableArguments {
     }
     take(method, \.method)
     take(initializer, \.initializer)
+    take(encoder, \.encoders)
+    take(pooling, \.pooling)
     take(kind, \.kind)
     take(steps, \.steps)
     take(batchSize, \.batchSize)

@@ -19,4 +19,16 @@ package enum HostMemory {
     #endif
     return limit
   }()
+
+  /// Asks the system to back what is large of fresh memory with large pages: hundreds of times fewer faults at the first touch.
+  package static func preferLargePages(_ memory: UnsafeMutableRawBufferPointer) {
+    #if os(Linux)
+      guard memory.count >= 2 * largePage, let start = memory.baseAddress else { return }
+      let first = start.alignedUp(toMultipleOf: largePage)
+      let length = (memory.count - (first - start)) / largePage * largePage
+      _ = madvise(first, length, Int32(MADV_HUGEPAGE))
+    #endif
+  }
+
+  package static let largePage = 2 << 20
 }

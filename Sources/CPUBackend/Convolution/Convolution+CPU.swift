@@ -96,6 +96,7 @@ extension CPUBackend {
     let (outputs, inputs) = (weight.shape[0], weight.shape[1])
     return [Float](unsafeUninitializedCapacity: weight.shape.count) { buffer, count in
       guard let target = buffer.baseAddress else { return }
+      HostMemory.preferLargePages(UnsafeMutableRawBufferPointer(buffer))
       weight.values.withUnsafeBufferPointer { values in
         parallel(inputs) { input in
           for output in 0..<outputs {

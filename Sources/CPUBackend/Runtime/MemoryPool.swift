@@ -76,15 +76,11 @@ final class MemoryPool: Sendable {
 
   fileprivate func giveBack(_ block: Block) { state.withLock { $0.giveBack(block) } }
 
-  private static let largePage = 2 << 20
-
   private static func fresh(_ capacity: Int) -> Block? {
     var pointer: UnsafeMutableRawPointer?
-    let isLarge = capacity >= 2 * largePage
-    guard posix_memalign(&pointer, isLarge ? largePage : 64, capacity) == 0, let pointer else { return nil }
-    #if os(Linux)
-      if isLarge { _ = madvise(pointer, capacity / largePage * largePage, Int32(MADV_HUGEPAGE)) }
-    #endif
+    let isLarge = capacity >= 2 * HostMemory.largePage
+    guard posix_memalign(&pointer, isLarge ? HostMemory.largePage : 64, capacity) == 0, let pointer else { return nil }
+    HostMemory.preferLargePages(UnsafeMutableRawBufferPointer(start: pointer, count: capacity))
     return Block(pointer: pointer, capacity: capacity)
   }
 

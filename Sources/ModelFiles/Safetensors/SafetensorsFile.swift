@@ -1,4 +1,6 @@
+import Dispatch
 import Foundation
+import Synchronization
 import Tensors
 
 /// A safetensors file open for reading: eight bytes of length, a JSON header, the tensors' bytes.
@@ -68,8 +70,7 @@ public final class SafetensorsFile: Sendable {
     guard entry.type.isFloat else {
       throw UserError(.badData, at: [.file(url), .tensor(name)], "is \(entry.type.rawValue), but floats are needed")
     }
-    var isFinite = true
-    let values = try elements(name, entry, of: Float.self) { source, target in
+    let values = try elements(name, entry, of: Float.self) { (source, target) throws(UserError) in
       switch entry.type {
       case .float32: convertFloat32(source, target)
       case .float16: convertFloat16(source, target)
@@ -77,11 +78,10 @@ public final class SafetensorsFile: Sendable {
       default: convertFloat64(source, target)
       }
       // While the piece is in the cache.
-      isFinite = isFinite && areFinite(UnsafeBufferPointer(target))
-    }
-    guard isFinite || !mustBeFinite else {
-      throw UserError(
-        .badData, at: [.file(url), .tensor(name)], "holds NaN or infinity", remedy: "fetch or make the file again")
+      guard !mustBeFinite || areFinite(UnsafeBufferPointer(target)) else {
+        throw UserError(
+          .badData, at: [.file(url), .tensor(name)], "holds NaN or infinity", remedy: "fetch or make the file again")
+      }
     }
     return HostTensor(entry.shape, values)
   }
@@ -117,10 +117,10 @@ public final class SafetensorsFile: Sendable {
     return entry
   }
 
-  /// Reads a tensor in pieces that stay in the cache, and converts each.
+  /// Reads a tensor in pieces that stay in the cache, on all cores, and converts each.
   private func elements<Element: BitwiseCopyable>(
     _ name: String, _ entry: SafetensorsHeader.Entry, of: Element.Type,
-    _ convert: (UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Element>) -> Void
+    _ convert: (UnsafeRawBufferPointer, UnsafeMutableBufferPointer<Element>) throws(UserError) -> Void
   ) throws(UserError) -> [Element] {
     let count = entry.shape.count
     let size = entry.type.size
@@ -131,23 +131,24 @@ public final class SafetensorsFile: Sendable {
         remedy: "is it the right file?")
     }
     let piece = 1 << 17
-    var failure: UserError?
+    let start = dataOffset + entry.offsets.lowerBound
+    let failure = Mutex<UserError?>(nil)
     let values = [Element](unsafeUninitializedCapacity: count) { buffer, initialized in
-      let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: min(piece, count) * size, alignment: 64)
-      defer { scratch.deallocate() }
-      do throws(UserError) {
-        while initialized < count {
-          let part = min(piece, count - initialized)
-          let bytes = UnsafeMutableRawBufferPointer(rebasing: scratch[..<(part * size)])
-          try file.read(into: bytes, at: dataOffset + entry.offsets.lowerBound + initialized * size)
-          convert(
-            UnsafeRawBufferPointer(bytes),
-            UnsafeMutableBufferPointer(rebasing: buffer[initialized..<initialized + part]))
-          initialized += part
-        }
-      } catch { failure = error }
+      HostMemory.preferLargePages(UnsafeMutableRawBufferPointer(buffer))
+      nonisolated(unsafe) let (buffer, convert) = (buffer, convert)
+      DispatchQueue.concurrentPerform(iterations: (count + piece - 1) / piece) { index in
+        guard failure.withLock({ $0 == nil }) else { return }
+        let part = index * piece..<min(count, (index + 1) * piece)
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: part.count * size, alignment: 64)
+        defer { bytes.deallocate() }
+        do throws(UserError) {
+          try file.read(into: bytes, at: start + part.lowerBound * size)
+          try convert(UnsafeRawBufferPointer(bytes), UnsafeMutableBufferPointer(rebasing: buffer[part]))
+        } catch { failure.withLock { $0 = $0 ?? error } }
+      }
+      initialized = failure.withLock { $0 == nil } ? count : 0
     }
-    if let failure { throw failure }
+    if let failure = failure.withLock({ $0 }) { throw failure }
     return values
   }
 }

@@ -59,8 +59,11 @@ public struct TextEncoder<B: Backend> {
     embedding = TokenEmbedding(
       vocabulary: min(vocabulary ?? configuration.vocabularySize, configuration.vocabularySize), width: width)
     let words = try scope["embeddings.token_embedding"].take("weight", [configuration.vocabularySize, width])
+    let isWhole = embedding.vocabulary == configuration.vocabularySize
     table = try backend.upload(
-      HostTensor([embedding.vocabulary, width], Array(words.values.prefix(embedding.vocabulary * width))),
+      isWhole
+        ? words
+        : HostTensor([embedding.vocabulary, width], Array(words.values.prefix(embedding.vocabulary * width))),
       as: backend.precision)
     positions = try backend.upload(
       scope["embeddings.position_embedding"].take("weight", [configuration.positions, width]), as: backend.precision)

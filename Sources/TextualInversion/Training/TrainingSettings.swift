@@ -210,7 +210,7 @@ public enum TrainedEncoders: String, Sendable, Codable, CaseIterable {
       }
     guard wanted.isSubset(of: encoders) else {
       throw UserError(
-        .usage, at: .option("--encoder"), "\(rawValue), but the model has one text encoder", remedy: "leave it out")
+        .usage, at: .option("encoder"), "\(rawValue), but the model has one text encoder", remedy: "leave it out")
     }
     return wanted
   }

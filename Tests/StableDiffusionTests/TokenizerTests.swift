@@ -111,7 +111,9 @@ import Testing
     let taken = try demo.adding("<x>_1")
     #expect(throws: UserError.self) { try taken.adding("<x>", vectors: 2) }
     #expect(throws: UserError.self) { try taken.adding("<x>") }
-    for vectors in [0, -1, Int.max] { #expect(throws: UserError.self) { try demo.adding("<x>", vectors: vectors) } }
+    // A word without rows is read as nothing.
+    #expect(try demo.adding("<x>", vectors: 0).tokens("a <x> cat") == demo.tokens("a cat"))
+    for vectors in [-1, Int.max] { #expect(throws: UserError.self) { try demo.adding("<x>", vectors: vectors) } }
     // What stands on its own gives no name to suggest.
     let suggestion = #expect(throws: UserError.self) { try demo.adding("!") }
     #expect(suggestion?.message.contains("such as") == false)

@@ -27,13 +27,12 @@ import TextualInversion
   /// Trains until `stop` steps are done, in `folder`; from the newest checkpoint in it where `resumes`.
   private func train<B: Backend>(
     on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil,
-    method: TrainingMethod = .plain
+    method: TrainingMethod = .plain, model: URL = DemoModel.model
   ) throws {
     let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
     #expect(!resumes || folder.earlier?.checkpoint != nil)
     let run = try TrainingRun(
-      model: DiffusersFolder(DemoModel.model), pictures: DemoConcept.myCat.folder,
-      settings: settings(backend.precision, method),
+      model: DiffusersFolder(model), pictures: DemoConcept.myCat.folder, settings: settings(backend.precision, method),
       folder: folder, checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
     let outcome = try run.run { event, run in
       if case .stepped(let result) = event, result.step >= stop { run.requestStop() }
@@ -51,15 +50,24 @@ import TextualInversion
     try expectSameBytes(on: backend, .spherical)
   }
 
-  private func expectSameBytes(on backend: TestBackend, _ method: TrainingMethod) throws {
+  @Test(arguments: TestBackends.float32 + TestBackends.all(.float16)) func bytesAreTheSameOfTwoEncoders(
+    backend: TestBackend
+  ) throws {
+    try expectSameBytes(
+      on: backend, .plain, model: Fixtures.url("models/tiny-sdxl"), and: ["learned_embeds_2.safetensors"])
+  }
+
+  private func expectSameBytes(
+    on backend: TestBackend, _ method: TrainingMethod, model: URL = DemoModel.model, and more: [String] = []
+  ) throws {
     try backend.run { backend in
       try TemporaryFolder.with { parent in
         let unbroken = parent.appendingPathComponent("unbroken")
         let broken = parent.appendingPathComponent("broken")
-        try train(on: backend, in: unbroken, until: Self.steps, method: method)
-        try train(on: backend, in: broken, until: 2, method: method)
-        try train(on: backend, in: broken, until: Self.steps, resumes: true, method: method)
-        for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] {
+        try train(on: backend, in: unbroken, until: Self.steps, method: method, model: model)
+        try train(on: backend, in: broken, until: 2, method: method, model: model)
+        try train(on: backend, in: broken, until: Self.steps, resumes: true, method: method, model: model)
+        for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] + more {
           let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
           let actual = try Data(contentsOf: broken.appendingPathComponent(name))
           #expect(actual == expected, "\(name)")

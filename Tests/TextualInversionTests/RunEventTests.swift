@@ -154,7 +154,7 @@ import Testing
       expectRefusal(.badData, "behind the last of 75") { _ = try DemoRun.make(RunFolder(new: url), settings) }
       settings.placeholder = try Placeholder("<my-cat>", vectors: 3)
       settings.templates = [Array(repeating: "a", count: 74).joined(separator: " ") + " {}"]
-      expectRefusal(.badData, "vector 2 of the word's 3") { _ = try DemoRun.make(RunFolder(new: url), settings) }
+      expectRefusal(.badData, "vector 2 of the 3 of '<my-cat>'") { _ = try DemoRun.make(RunFolder(new: url), settings) }
       #expect(try FileManager.default.contentsOfDirectory(atPath: url.path).isEmpty)
     }
   }

@@ -66,7 +66,8 @@ public struct CLIPTokenizer: Sendable {
   /// The same tokenizer with one more word, whose rows get the numbers `vocabularySize`, `vocabularySize + 1`, ... in order.
   ///
   /// - Parameters:
-  ///   - vectors: how many rows the word has.
+  ///   - vectors: how many rows the word has; with none it is read as nothing, which is what an encoder makes of a word that
+  ///     another was taught.
   ///   - shadowing: whether the word may be one that the vocabulary spells as one piece, whose meaning the new row then
   ///     takes away from every prompt. Embedding files may be named so; a word to be taught had better not.
   /// - Throws: `.badData` where the word is blank, or where it or the name of one of its rows exists already.
@@ -74,9 +75,9 @@ public struct CLIPTokenizer: Sendable {
     guard !word.unicodeScalars.allSatisfy(\.properties.isWhitespace) else {
       throw UserError(.badData, "the token \(quoted(word)) is blank: give it letters, such as <toy>")
     }
-    guard (1...Int(Int16.max)).contains(vectors) else {
+    guard (0...Int(Int16.max)).contains(vectors) else {
       throw UserError(
-        .usage, "\(vectors) vectors: the word \(quoted(word)) needs at least 1, and as many as fit a prompt")
+        .usage, "\(vectors) vectors: the word \(quoted(word)) takes no fewer than none, and no more than fit a prompt")
     }
     let names = CLIPTokenizer.names(of: word, vectors: vectors)
     // `word_1` that is there already would be read as a row of this word.

@@ -16,7 +16,10 @@ import Testing
   @Test(arguments: files) func isRefusedWithOneLine(_ name: String) throws {
     let file = Fixtures.url("torch/\(name)").path
     let generate = ["generate", "--prompt", "a", "--steps", "1", "--device", "cpu", "--output", "/dev/null"]
-    for command in [["inspect", file], generate + ["--model", "demo", "--embedding", file]] {
+    for command in [
+      ["inspect", file], generate + ["--model", "demo", "--embedding", file],
+      generate + ["--model", file],
+    ] {
       let result = try Program.run(command, seconds: 20, memory: 4 << 30)
       #expect(result.code == 65, "\(command[0]): \(result.code), \(result.error)")
       let lines = result.error.split(separator: "\n")

@@ -27,7 +27,7 @@ extension SingleFile: ModelSource {
     try AutoencoderConfiguration(tensors(.vae), scalingFactor: family.scalingFactor)
   }
 
-  public func scheduler() -> SchedulerConfiguration { SchedulerConfiguration(prediction) }
+  public func scheduler() -> SchedulerConfiguration { SchedulerConfiguration(prediction, family) }
 
   public func tokenizer(_ component: Component) throws(UserError) -> CLIPTokenizer {
     // OpenCLIP fills prompts up with token 0, and so do diffusers' folders of the models that read it.
@@ -48,11 +48,12 @@ extension ModelFamily {
 }
 
 extension SchedulerConfiguration {
-  /// Stable Diffusion's noise, and steps spaced as its pipelines in diffusers have them.
-  public init(_ prediction: Prediction) {
+  /// Stable Diffusion's noise, and steps spaced as the folders of its models in diffusers say: those of SD1 and SD2 leave it to
+  /// each sampler.
+  public init(_ prediction: Prediction, _ family: ModelFamily) {
     self.init(predictionType: (prediction.isVelocity ? PredictionType.velocity : .epsilon).rawValue)
     setAlphaToOne = false
-    timestepSpacing = "leading"
+    if family == .stableDiffusionXL { timestepSpacing = "leading" }
     if prediction.hasZeroSNR {
       // A model that was trained to see nothing but noise has to be started there.
       rescaleBetasZeroSNR = true

@@ -138,14 +138,14 @@ import Testing
     }
   }
 
-  /// Of SDXL's two encoders one alone may have been taught.
-  @Test(arguments: [(Component.textEncoder, "clip_l", 0), (.textEncoder2, "clip_g", 1)])
-  func oneOfTwoEncodersIsNamed(_ component: Component, _ key: String, _ place: Int) throws {
+  /// A word may have rows for one encoder alone: those of the first are `emb_params`, whichever model it was.
+  @Test(arguments: [(Component.textEncoder, "emb_params", 0), (.textEncoder2, "clip_g", 1)])
+  func rowsOfOneEncoderAreNamed(_ component: Component, _ key: String, _ place: Int) throws {
     try TemporaryFolder.with { folder in
       let rows = HostTensor(repeating: 1, [2, component == .textEncoder ? 768 : 1280])
       let run = try RunFolder(new: folder.appendingPathComponent("run"))
       try run.take()
-      try run.write([EmbeddingFile(word: "<a>", rows: [component: rows])], encoders: 2) { _ in [:] }
+      try run.write([EmbeddingFile(word: "<a>", rows: [component: rows])]) { _ in [:] }
       let names = ["learned_embeds.safetensors", "learned_embeds_2.safetensors"]
       let there = names.map { run.url.appendingPathComponent($0).isThere }
       #expect(there == [place == 0, place == 1])

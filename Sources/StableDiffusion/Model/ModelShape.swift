@@ -3,10 +3,9 @@ import ModelFiles
 /// The sizes of known models: what is needed to build one with random weights, with no file.
 public struct ModelShape: Sendable, Hashable {
   public let name: String
-  /// The text encoders, one or two, in the order in which their channels stand in the context.
-  public let textEncoders: [CLIPTextConfiguration]
-  /// The first of them, which every model has.
+  /// The first text encoder, which every model has.
   public let textEncoder: CLIPTextConfiguration
+  public let textEncoder2: CLIPTextConfiguration?
   public let unet: UNetConfiguration
   public let autoencoder: AutoencoderConfiguration
   public let scheduler: SchedulerConfiguration
@@ -20,12 +19,15 @@ public struct ModelShape: Sendable, Hashable {
   ) {
     self.name = name
     self.textEncoder = textEncoder
-    textEncoders = [textEncoder] + (textEncoder2.map { [$0] } ?? [])
+    self.textEncoder2 = textEncoder2
     self.unet = unet
     self.autoencoder = autoencoder
     self.scheduler = scheduler
     self.resolution = resolution
   }
+
+  /// The text encoders, one or two, in the order in which their channels stand in the context.
+  public var textEncoders: [CLIPTextConfiguration] { [textEncoder] + (textEncoder2.map { [$0] } ?? []) }
 
   /// The text encoders by the part of a model that each is.
   public var textComponents: [(component: Component, configuration: CLIPTextConfiguration)] {

@@ -28,7 +28,9 @@ public struct ConceptBatches: BatchSource {
     let time = RandomStream.timesteps.generator(seed: seed, step: turn)
     let flip = RandomStream.flips.generator(seed: seed, step: turn)
     let pictures = (0..<settings.batchSize).map { pictureIndex(turn * settings.batchSize + $0) }
-    let first = latents.entries[pictures[0]].shape
+    guard let first = pictures.first.map({ latents.entries[$0].shape }) else {
+      throw UserError(.usage, "a batch needs a picture")
+    }
     guard pictures.allSatisfy({ latents.entries[$0].shape == first }) else {
       throw UserError(.badData, "the pictures of a batch are of several sizes", remedy: "bring them to one size")
     }

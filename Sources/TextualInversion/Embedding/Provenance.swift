@@ -43,18 +43,16 @@ struct Provenance {
 
 extension RunFolder {
   /// Leaves words as diffusers takes them, in `learned_embeds.safetensors` (of SDXL also `learned_embeds_2.safetensors`), and as
-  /// everybody else does, each in a file of the word's own name: one tensor for each encoder, `emb_params` where there is one
-  /// alone.
+  /// everybody else does, each in a file of the word's own name: `emb_params` where the first text encoder alone has rows, else a tensor
+  /// for each.
   ///
-  /// - Parameters:
-  ///   - metadata: of a word's file for everybody else.
-  ///   - encoders: how many text encoders the model has, of which the words may have been taught to some alone.
+  /// - Parameter metadata: of a word's file for everybody else.
   public func write(
-    _ words: [EmbeddingFile], encoders: Int = 1, metadata: (EmbeddingFile) -> [String: String]
+    _ words: [EmbeddingFile], metadata: (EmbeddingFile) -> [String: String]
   ) throws(UserError) {
     _ = try EmbeddingForm.diffusers.write(words, to: embedding)
     for word in words {
-      let form: EmbeddingForm = max(encoders, word.rows.count) > 1 ? .encoders : .kohya
+      let form: EmbeddingForm = Array(word.rows.keys) == [.textEncoder] ? .kohya : .encoders
       // With a hash to be filled in.
       let texts = metadata(word).merging(["modelspec.hash_sha256": ""]) { $1 }
       try AtomicFile.write(form.namelessFile(word, texts), to: sharedEmbedding(of: word.word))

@@ -93,7 +93,10 @@ public final class Trainer<B: Backend> {
       let (loss, dEmbedded) = try forwardAndBackward(batch, rows: rows, scale: scale, share: 1 / Float(batches.count))
       losses.append(loss)
       for (encoder, tokens) in zip(layout.encoders, batch.tokens) where layout.trained.contains(encoder) {
-        guard let dEmbedded = dEmbedded[encoder], let embedding = textEncoders[encoder]?.embedding else { continue }
+        guard let dEmbedded = dEmbedded[encoder], let embedding = textEncoders[encoder]?.embedding else {
+          throw OperationError(
+            .unsupported, "Trainer.step", "the \(encoder.rawValue) was not built to be differentiated")
+        }
         func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<
           B.Storage
         > {

@@ -66,6 +66,10 @@ let package = Package(
       name: "TextualInversionTests",
       dependencies: ["TextualInversion", "ModelFiles", "StableDiffusion", "TestSupport", "DemoModel"]),
     .testTarget(name: "CommandTests", dependencies: ["ti-gpu", "TestSupport", "ModelFiles", "Images", "DemoModel"]),
+    // Built with the tests, so that they keep up; run by Tools/fuzz/run.
+    .target(
+      name: "FuzzTargets", dependencies: ["Tensors", "ModelFiles", "Images", "StableDiffusion", "TextualInversion"],
+      path: "Tools/fuzz/Targets"),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu2x
@@ -74,7 +78,5 @@ let package = Package(
 // Needs the compiler's fuzzer; Tools/fuzz/run asks for it.
 if Context.environment["TI_GPU_FUZZ"] != nil {
   package.targets.append(
-    .executableTarget(
-      name: "ti-gpu-fuzz", dependencies: ["Tensors", "ModelFiles", "Images", "StableDiffusion", "TextualInversion"],
-      path: "Tools/fuzz/Targets"))
+    .executableTarget(name: "ti-gpu-fuzz", dependencies: ["FuzzTargets"], path: "Tools/fuzz/Program"))
 }

@@ -122,7 +122,10 @@ def trace():
                    "input_ids": ("I64", 8, [entries, 1, 8]), "initial_embedding": ("F32", 4, [1, 4])}
         if results:
             tensors |= {"losses": ("F32", 4, [entries]), "gradients": ("F32", 4, [entries, 1, 4]), "embeddings": ("F32", 4, [entries, 1, 4])}
-        yield str(entries), made(tensors, {"accumulation": str(entries), "learning_rate": "5e-4", "adam_beta1": "0.9", "weight_decay": "0"})
+        metadata = {"accumulation": str(entries), "learning_rate": "5e-4", "adam_beta1": "0.9", "weight_decay": "0"}
+        yield str(entries), made(tensors, metadata)
+        second = {f"{name}_2": tensor for name, tensor in tensors.items() if name in ("input_ids", "initial_embedding", "gradients", "embeddings")}
+        yield f"{entries}-of-two", made(tensors | second | {"time_ids": ("F32", 4, [entries, 1, 6])}, metadata | {"pooling": "end-of-text"})
 
 
 def picture():

@@ -5,15 +5,19 @@ import Tensors
 ///
 /// A `UserError` is what a damaged file is to end in. Everything else that goes wrong ends the process, which libFuzzer reports:
 /// a trap, another error, a message that is no line.
-struct FuzzTarget: Sendable {
-  let name: String
+public struct FuzzTarget: Sendable {
+  public static let all: [FuzzTarget] = [
+    .safetensors, .torch, .pickle, .configuration, .tokenizer, .trace, .checkpoint, .picture, .card, .singleFile,
+  ]
+
+  public let name: String
   private let body: @Sendable (Data) throws -> Void
 
   init(_ name: String, _ body: @escaping @Sendable (Data) throws -> Void) {
     (self.name, self.body) = (name, body)
   }
 
-  func run(_ bytes: UnsafeRawBufferPointer) {
+  public func run(_ bytes: UnsafeRawBufferPointer) {
     expecting { try body(Data(bytes)) }
   }
 }

@@ -1,14 +1,11 @@
 import Foundation
+import FuzzTargets
 
 /// `ti-gpu-fuzz TARGET [option of libFuzzer, file or folder]...` runs one target, without arguments it names them all.
 /// Tools/fuzz/run builds it and calls it. libFuzzer has the program's `main`, and calls the two functions below.
 private enum FuzzProgram {
-  static let targets: [FuzzTarget] = [
-    .safetensors, .torch, .pickle, .configuration, .tokenizer, .trace, .checkpoint, .picture, .card, .singleFile,
-  ]
-
   /// The target that runs: libFuzzer calls back without a context.
-  nonisolated(unsafe) static var running = targets[0]
+  nonisolated(unsafe) static var running = FuzzTarget.all[0]
 }
 
 typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
@@ -17,8 +14,8 @@ typealias Arguments = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>
 @_cdecl("LLVMFuzzerInitialize")
 func initialize(_ count: UnsafeMutablePointer<CInt>, _ arguments: UnsafeMutablePointer<Arguments>) -> CInt {
   let name = CommandLine.arguments.dropFirst().first
-  guard let target = FuzzProgram.targets.first(where: { $0.name == name }) else {
-    print(FuzzProgram.targets.map(\.name).joined(separator: "\n"))
+  guard let target = FuzzTarget.all.first(where: { $0.name == name }) else {
+    print(FuzzTarget.all.map(\.name).joined(separator: "\n"))
     exit(name == nil ? 0 : 64)
   }
   FuzzProgram.running = target

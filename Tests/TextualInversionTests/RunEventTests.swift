@@ -17,6 +17,7 @@ import Testing
     switch event {
     case .encoded(let done, let total): "encoded \(done)/\(total)"
     case .started: "started"
+    case .evaluated(let measured): "evaluated \(measured.step)"
     case .stepped(let result): "stepped \(result.step)"
     case .checkpointed(let step, _): "checkpointed \(step)"
     case .warned(let line): "warned \(line)"
@@ -34,7 +35,11 @@ import Testing
       ).run { event, _ in events.append(name(event)) }
       #expect(
         events == (0...5).map { "encoded \($0)/5" }
-          + ["started", "stepped 1", "checkpointed 2", "stepped 2", "stepped 3", "checkpointed 3", "finished"])
+          + [
+            "started", "evaluated 0", "stepped 1", "checkpointed 2", "stepped 2", "evaluated 3", "stepped 3",
+            "checkpointed 3",
+            "finished",
+          ])
     }
   }
 

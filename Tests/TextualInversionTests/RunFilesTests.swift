@@ -32,7 +32,8 @@ import Testing
       let results = try train(in: folder)
       let text = try String(contentsOf: folder.appendingPathComponent("metrics.csv"), encoding: .utf8)
       let lines = text.split(separator: "\n").map { $0.split(separator: ",").map(String.init) }
-      #expect(lines.first == ["step", "loss", "learning_rate", "gradient_norm", "row_norm", "loss_scale"])
+      #expect(
+        lines.first == ["step", "loss", "learning_rate", "gradient_norm", "row_norm", "loss_scale", "held_out_loss"])
       #expect(text.hasSuffix("\n") && lines.count == 1 + Self.steps && results.count == Self.steps)
       let word = ParameterName(.textEncoder, try DemoRun.settings(steps: 1).placeholder.word)
       func norm(_ values: [Float]) -> Double { values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }

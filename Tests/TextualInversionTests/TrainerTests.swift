@@ -10,33 +10,64 @@ import Testing
 
 /// The step where 16-bit gradients overflow.
 @Suite(.serialized) struct TrainerTests {
-  /// The first step of a trace, from a loss scale of `scale`.
-  private func step<B: Backend>(scale: Float, on backend: B) throws -> (result: StepResult, after: TrainingState) {
-    let folder = Fixtures.url("models/tiny-sd1")
+  /// A tiny model's trainer before the first step of its trace.
+  private func make<B: Backend>(_ name: String, on backend: B) throws -> (trainer: Trainer<B>, trace: ReplayTrace) {
+    let folder = Fixtures.url("models/\(name)")
     let model = try StableDiffusionModel(DiffusersFolder(folder))
     let schedule = try model.noiseSchedule()
-    let vocabularies = [Component.textEncoder: try model.tokenizer().vocabularySize]
+    let encoders = model.shape.textComponents.map(\.component)
+    var vocabularies: [Component: Int] = [:]
+    for encoder in encoders { vocabularies[encoder] = try model.tokenizer(encoder).vocabularySize }
     let trace = try ReplayTrace(
       folder.appendingPathComponent("replay.safetensors"),
       encoders: model.shape.textComponents.map {
         ReplayTrace.Encoder($0.component, width: $0.configuration.width, vocabulary: vocabularies[$0.component] ?? 0)
       },
       channels: model.shape.unet.inputChannels, length: model.shape.positions, schedule: schedule)
-    let layout = RowLayout(words: [try Placeholder("<new>", vectors: 1)], encoders: [.textEncoder])
-    let name = ParameterName(.textEncoder, "<new>")
-    var state = TrainingState(
-      parameters: [name: try #require(trace.initialRows[.textEncoder])], optimizer: trace.optimizer, precision: .float16
-    )
-    state.lossScale = try JSONDecoder().decode(
-      LossScale.self, from: Data(#"{"value": \#(scale), "goodSteps": 0, "adapts": true}"#.utf8))
+    let layout = RowLayout(
+      words: [try Placeholder("<new>", vectors: trace.initialRows.values.first?.shape[0] ?? 1)], encoders: encoders)
+    let parameters = Parameters(
+      uniqueKeysWithValues: trace.initialRows.map { (ParameterName($0.key, "<new>"), $0.value) })
     let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: vocabularies, trained: [.textEncoder])
+      on: backend, vocabularies: vocabularies, trained: layout.trained, pooling: trace.pooling ?? .endOfText)
     let trainer = try Trainer(
       backend: backend, textEncoders: textEncoders,
       unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule, layout: layout,
-      optimizer: trace.optimizer, state: state)
+      optimizer: trace.optimizer,
+      state: TrainingState(parameters: parameters, optimizer: trace.optimizer, precision: backend.precision))
+    return (trainer, trace)
+  }
+
+  /// The first step of a trace, from a loss scale of `scale`.
+  private func step<B: Backend>(scale: Float, on backend: B) throws -> (result: StepResult, after: TrainingState) {
+    let (trainer, trace) = try make("tiny-sd1", on: backend)
+    trainer.state.lossScale = try JSONDecoder().decode(
+      LossScale.self, from: Data(#"{"value": \#(scale), "goodSteps": 0, "adapts": true}"#.utf8))
     let result = try trainer.step([trace.batch(step: 0, microBatch: 0)], learningRate: trace.learningRate)
     return (result, trainer.state)
+  }
+
+  /// Forward alone, at PyTorch's own rows: the losses that PyTorch recorded (Tools/reference/replay.py), of either kind of
+  /// prediction and of two encoders.
+  @Test(arguments: TestBackends.float32, ["tiny-sd1", "tiny-sd2", "tiny-sdxl"])
+  func theLossAloneIsPyTorchs(backend: TestBackend, model: String) throws {
+    try backend.run { try expectPyTorchsLosses(model, on: $0) }
+  }
+
+  private func expectPyTorchsLosses<B: Backend>(_ model: String, on backend: B) throws {
+    let (trainer, trace) = try make(model, on: backend)
+    let start = trainer.state
+    for (step, expected) in trace.expected.enumerated() {
+      var loss = 0.0
+      for microBatch in 0..<trace.accumulation {
+        loss += try Double(trainer.loss(of: trace.batch(step: step, microBatch: microBatch)))
+      }
+      loss /= Double(trace.accumulation)
+      #expect(abs(loss - expected.loss) <= 1e-5 * expected.loss, "step \(step): \(loss), not \(expected.loss)")
+      for (encoder, rows) in expected.rows { trainer.state.parameters[ParameterName(encoder, "<new>")] = rows }
+    }
+    #expect(trainer.state.step == start.step && trainer.state.optimizer == start.optimizer)
+    #expect(trace.expected.count >= 10)
   }
 
   /// With the loss times 2^24 its own gradient, 2^25 (prediction - target) / 512, is past the largest half, 65504: the step is taken

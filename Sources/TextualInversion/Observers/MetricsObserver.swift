@@ -7,6 +7,8 @@ final class MetricsObserver: RunObserver {
   private var table: MetricsTable
   private var file: FileHandle?
   private var columns = MetricsObserver.columns
+  /// The held-out loss of the step that comes next.
+  private var heldOut: HeldOutLoss?
 
   /// - Parameters:
   ///   - folder: the run's; the lines of an earlier run are taken over up to `step`.
@@ -30,17 +32,24 @@ final class MetricsObserver: RunObserver {
     ("gradient_norm_2", { "\($0.gradientNorm(.textEncoder2))" }), ("row_norm_2", { "\($0.rowNorm(.textEncoder2))" }),
   ]
 
+  /// Empty in the line of a step that was not measured.
+  private static let heldOutColumn = "held_out_loss"
+
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
     case .started:
       if run.state.parameters.keys.contains(where: { $0.encoder == .textEncoder2 }) { columns += Self.secondColumns }
-      table.add(columns: columns.map(\.name))
+      table.add(columns: columns.map(\.name) + (run.settings.heldOut.isOn ? [Self.heldOutColumn] : []))
+      // What an earlier end was measured at is no regular measurement.
+      table.clear(Self.heldOutColumn) { !run.settings.isHeldOutDue($0) }
       let missing = run.firstStep - table.rows.count
       if missing > 0 { try run.emit(.warned("metrics.csv lacks \(missing) of the first \(run.firstStep) steps")) }
       try open(run.folder.metrics)
+    case .evaluated(let measured): heldOut = measured
     case .stepped(let result):
-      let line = table.append(Dictionary(columns.map { ($0.name, $0.value(result)) }, uniquingKeysWith: { $1 }))
-      try append(line, run)
+      var values = Dictionary(columns.map { ($0.name, $0.value(result)) }, uniquingKeysWith: { $1 })
+      if let heldOut, heldOut.step == result.step { values[Self.heldOutColumn] = "\(heldOut.loss)" }
+      try append(table.append(values), run)
     case .ended where file != nil: try restoreIfGone(run)
     default: return
     }
@@ -106,6 +115,12 @@ public struct MetricsTable: Sendable, Equatable {
 
   /// The lines as a file.
   var text: String { ([columns] + rows).map { $0.joined(separator: ",") + "\n" }.joined() }
+
+  /// Leaves nothing in a column where the step is such.
+  mutating func clear(_ name: String, where isSuch: (Int) -> Bool) {
+    guard let column = columns.firstIndex(of: name) else { return }
+    for index in rows.indices where step(rows[index]).map(isSuch) == true { rows[index][column] = "" }
+  }
 
   mutating func removeSteps(after last: Int) { rows = rows.filter { (step($0) ?? .max) <= last } }
 

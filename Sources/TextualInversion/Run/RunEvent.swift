@@ -8,6 +8,8 @@ public enum RunEvent: Sendable {
   case encoded(pictures: Int, of: Int)
   /// The model is loaded; the next event is a step, or the end.
   case started(device: String)
+  /// The held-out loss was taken, of the step that is told next; step 0 is the initializer.
+  case evaluated(HeldOutLoss)
   /// An optimizer step is done.
   case stepped(StepResult)
   /// The run's state is on the disk.
@@ -69,10 +71,11 @@ public final class RunContext {
   /// Asks the run to end after the step at hand, as one that can be gone on with.
   public func requestStop() { isStopRequested = true }
 
-  /// The taught words as they are now, the settings' own first.
+  /// The taught words, the settings' own first: as they are now or, behind a run's end, as they were at their best.
   public var embeddings: [EmbeddingFile] {
-    settings.words.filter { $0.role == .taught }.map(\.placeholder.word)
-      .map { EmbeddingFile(word: $0, rows: state.parameters.rows(of: $0)) }
+    let (_, rows) = state.result
+    return settings.words.filter { $0.role == .taught }.map(\.placeholder.word)
+      .map { EmbeddingFile(word: $0, rows: rows.rows(of: $0)) }
   }
 
   /// The widths of a word's rows, first encoder first.
@@ -84,7 +87,7 @@ public final class RunContext {
   /// Leaves the taught words as they are now in the run's folder.
   func writeWords() throws(UserError) {
     let provenance = Provenance(
-      settings: settings, optimizer: optimizer, steps: state.step, fingerprint: fingerprint, model: model?.name,
+      settings: settings, optimizer: optimizer, steps: state.result.step, fingerprint: fingerprint, model: model?.name,
       predictsVelocity: model?.predictsVelocity)
     try folder.write(embeddings, metadata: provenance.metadata)
   }

@@ -141,6 +141,15 @@ public final class TrainingRun<B: Backend> {
       for warning in warnings { try context.emit(.warned(warning)) }
       if firstStep < settings.steps { try train() }
       outcome = context.state.step < settings.steps ? .stopped : .finished
+      let result = context.state.result
+      if result.step < context.state.step, let last = context.state.heldOut.last,
+        let best = context.state.heldOut.lowest
+      {
+        try context.emit(
+          .warned(
+            "the word is that of step \(result.step), whose held-out loss \(best.loss) is below the last step's, \(last.loss)"
+          ))
+      }
     } catch {
       // The first error is the one that tells; what saving meets with afterwards is most often its consequence.
       try? context.emit(.ended(.failed(error)))
@@ -181,13 +190,26 @@ public final class TrainingRun<B: Backend> {
       unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule, layout: layout,
       optimizer: optimizer,
       state: context.state, largestRowNorm: largestRowNorm)
+    let heldOut = try HeldOutBatches(settings, steps: schedule.steps) {
+      ConceptBatches(settings: $0, latents: latents, schedule: schedule, prompts: prompts)
+    }
+    func measure() throws {
+      let measured = HeldOutLoss(step: trainer.state.step, loss: try heldOut.loss(by: trainer))
+      if settings.isHeldOutDue(measured.step) { trainer.state.heldOut.add(measured, rows: trainer.state.parameters) }
+      trainer.state.heldOut.last = measured.step == settings.steps ? measured : nil
+      context.state = trainer.state
+      try context.emit(.evaluated(measured))
+    }
     try context.emit(.started(device: backend.name))
+    if settings.heldOut.isOn, firstStep == 0 { try measure() }
     while context.state.step < settings.steps, !context.isStopRequested {
       let step = context.state.step
+      trainer.state.heldOut.last = nil
       let result = try trainer.step(
         (0..<settings.accumulation).map { try batches.batch(step: step, microBatch: $0) },
         learningRate: settings.learningRate(at: step))
       context.state = trainer.state
+      if settings.isHeldOutDue(result.step) || settings.heldOut.isOn && result.step == settings.steps { try measure() }
       try context.emit(.stepped(result))
     }
   }

@@ -8,7 +8,7 @@ public struct Batch: Sendable {
   /// Standard normal noise of the same shape.
   public let noise: HostTensor
   /// One timestep a sample, below the schedule's length.
-  public let timesteps: [Int]
+  public var timesteps: [Int]
   /// The prompts as each text encoder reads them, one a sample.
   public let tokens: [TokenBatch]
   /// How each sample's picture was cut, for a model that is told.

@@ -5,7 +5,8 @@ import Tensors
 /// A run's state on disk: a safetensors file with what is trained and what the rule of update remembers of it, and the run's
 /// settings in its metadata.
 ///
-/// Tensors are named `rows.ENCODER.WORD` and `optimizer.NAME.rows.ENCODER.WORD`. Versions 1 and 2, which knew one word and
+/// Tensors are named `rows.ENCODER.WORD`, `optimizer.NAME.rows.ENCODER.WORD` and, for the rows that had the lowest held-out loss,
+/// `best.rows.ENCODER.WORD`. Versions 1 and 2, which knew one word and
 /// one encoder and had `rows`, `first_moment` and `optimizer.first_moment`, are read as well. Written whole or not at all,
 /// so whatever has a checkpoint's name can be gone on from.
 public struct Checkpoint: Sendable {
@@ -25,6 +26,7 @@ public struct Checkpoint: Sendable {
 
   private static let version = 3
   private static let optimizerPrefix = "optimizer."
+  private static let bestPrefix = "best."
 
   /// What a tensor of the rule of update that belongs to a parameter is called by the rule; nil of any other tensor.
   private static func remembered(_ tensor: String, of name: ParameterName, version: Int) -> String? {
@@ -45,6 +47,12 @@ public struct Checkpoint: Sendable {
     let name: String
     /// By parameter.
     var scalars: [String: [String: Double]] = [:]
+  }
+
+  /// What the metadata says of the held-out loss.
+  private struct HeldOut: Codable {
+    let losses: [HeldOutLoss]
+    var last: HeldOutLoss?
   }
 
   /// Reads one checkpoint.
@@ -76,6 +84,7 @@ public struct Checkpoint: Sendable {
     let rule: Rule = version == 1 ? Rule(name: settings.rule.name) : try field("optimizer")
     optimizer = rule.name
     var parameters: Parameters = [:]
+    var best: Parameters = [:]
     var remembered: [ParameterName: OptimizerState] = [:]
     for encoder in Component.allCases {
       for word in settings.words.map(\.placeholder) {
@@ -100,13 +109,28 @@ public struct Checkpoint: Sendable {
         }
         parameters[name] = rows
         remembered[name] = state
+        if tensors.contains(Self.bestPrefix + tensor) {
+          let rows = try tensors.tensor(Self.bestPrefix + tensor)
+          guard rows.shape == parameters[name]?.shape else { throw invalid("its best rows are \(rows.shape)") }
+          best[name] = rows
+        }
       }
     }
     for word in settings.words where parameters.rows(of: word.placeholder.word).isEmpty {
       throw invalid("the rows of '\(word.placeholder.word)' are missing")
     }
-    state = TrainingState(
+    var state = TrainingState(
       parameters: parameters, optimizer: remembered, step: step, lossScale: try field("loss_scale"))
+    if tensors.metadata["held_out"] != nil {
+      let heldOut: HeldOut = try field("held_out")
+      guard zip(heldOut.losses, heldOut.losses.dropFirst()).allSatisfy({ $0.step < $1.step }),
+        heldOut.losses.allSatisfy({ (0...step).contains($0.step) }),
+        heldOut.last.map({ $0.step == step }) ?? true,
+        heldOut.losses.contains(where: { $0.step > 0 }) == !best.isEmpty, best.isEmpty || best.keys == parameters.keys
+      else { throw invalid("its 'held_out' does not fit step \(step)") }
+      state.heldOut = HeldOutRecord(losses: heldOut.losses, best: best.isEmpty ? nil : best, last: heldOut.last)
+    }
+    self.state = state
   }
 
   /// Writes the checkpoint.
@@ -124,12 +148,14 @@ public struct Checkpoint: Sendable {
       tensors += remembered.tensors.map { ("\(Self.optimizerPrefix)\($0.key).\(name)", $0.value) }
       if !remembered.scalars.isEmpty { scalars["\(name)"] = remembered.scalars }
     }
+    tensors += (state.heldOut.best ?? [:]).map { ("\(Self.bestPrefix)\($0.key)", $0.value) }
+    let heldOut = HeldOut(losses: state.heldOut.losses, last: state.heldOut.last)
     try Safetensors.write(
       tensors.sorted { $0.0 < $1.0 },
       metadata: [
         "version": try json(Self.version), "settings": try json(settings), "fingerprint": try json(fingerprint),
         "step": try json(state.step), "loss_scale": try json(state.lossScale),
-        "optimizer": try json(Rule(name: optimizer, scalars: scalars)),
+        "held_out": try json(heldOut), "optimizer": try json(Rule(name: optimizer, scalars: scalars)),
       ],
       to: file)
   }

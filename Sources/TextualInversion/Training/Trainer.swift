@@ -45,10 +45,7 @@ public final class Trainer<B: Backend> {
     let start = ContinuousClock.now
     var next = state
     next.step += 1
-    var rows: [Component: Tensor<B.Storage>] = [:]
-    for encoder in layout.encoders {
-      rows[encoder] = try backend.upload(layout.table(encoder, of: state.parameters), as: .float32)
-    }
+    let rows = try tables()
     var (loss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
     while !loss.isFinite || !gradients.values.allSatisfy(\.isFinite) {
       guard next.lossScale.overflowed() else {
@@ -80,6 +77,26 @@ public final class Trainer<B: Backend> {
     return StepResult(
       step: next.step, loss: loss, learningRate: learningRate, gradients: gradients.mapValues(\.mean),
       parameters: next.parameters, lossScale: usedScale, seconds: start.secondsToNow)
+  }
+
+  /// The loss of a batch under the rows as they stand: forward alone, and nothing learns.
+  public func loss(of batch: Batch) throws -> Float {
+    let (noisy, target) = try noised(batch)
+    var conditioning = try textEncoders.predict(batch.tokens, rows: tables())
+    conditioning.sizes = batch.cuts.map(\.numbers)
+    let prediction = try unet.predict(
+      noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
+    let loss = try backend.forward(MeanSquaredError(), prediction: prediction, target: target)
+    return try backend.download(loss).values[0]
+  }
+
+  /// Each encoder's table of rows as they stand.
+  private func tables() throws -> [Component: Tensor<B.Storage>] {
+    var rows: [Component: Tensor<B.Storage>] = [:]
+    for encoder in layout.encoders {
+      rows[encoder] = try backend.upload(layout.table(encoder, of: state.parameters), as: .float32)
+    }
+    return rows
   }
 
   /// The mean loss of the micro-batches and the gradients of what is trained, unscaled.
@@ -132,17 +149,7 @@ public final class Trainer<B: Backend> {
   private func forwardAndBackward(
     _ batch: Batch, rows: [Component: Tensor<B.Storage>], scale: Float, share: Float
   ) throws(OperationError) -> (loss: Tensor<B.Storage>, dEmbedded: [Component: Tensor<B.Storage>]) {
-    let latents = try backend.upload(batch.latents, as: .float32)
-    let noise = try backend.upload(batch.noise, as: .float32)
-    let noisy = try backend.forward(
-      schedule.noiseWeights(timesteps: batch.timesteps), latents, noise, as: backend.precision)
-    let target =
-      switch schedule.predictionType {
-      case .epsilon: noise
-      case .velocity:
-        try backend.forward(schedule.velocityWeights(timesteps: batch.timesteps), noise, latents, as: .float32)
-      }
-
+    let (noisy, target) = try noised(batch)
     var (conditioning, textSaved) = try textEncoders.forward(batch.tokens, rows: rows)
     conditioning.sizes = batch.cuts.map(\.numbers)
     let (prediction, unetSaved) = try unet.forward(
@@ -154,6 +161,23 @@ public final class Trainer<B: Backend> {
 
     let dConditioning = try unet.backward(dPrediction, consume unetSaved)
     return (loss, try textEncoders.backward(dConditioning, consume textSaved))
+  }
+
+  /// What the UNet is shown of a batch, and what it is to say.
+  private func noised(_ batch: Batch) throws(OperationError) -> (
+    noisy: Tensor<B.Storage>, target: Tensor<B.Storage>
+  ) {
+    let latents = try backend.upload(batch.latents, as: .float32)
+    let noise = try backend.upload(batch.noise, as: .float32)
+    let noisy = try backend.forward(
+      schedule.noiseWeights(timesteps: batch.timesteps), latents, noise, as: backend.precision)
+    switch schedule.predictionType {
+    case .epsilon: return (noisy, noise)
+    case .velocity:
+      let velocity = try backend.forward(
+        schedule.velocityWeights(timesteps: batch.timesteps), noise, latents, as: .float32)
+      return (noisy, velocity)
+    }
   }
 }
 

@@ -34,6 +34,8 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var fitting = PictureFitting.crop
   /// Whether half the pictures, drawn anew each step, are mirrored.
   public var flips = false
+  /// What the word is measured by on the way.
+  public var heldOut = HeldOutSettings()
   public var seed: UInt64 = 0
   public var precision: ElementType
 
@@ -86,6 +88,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     resolution = try container.decode(Int.self, forKey: .resolution)
     fitting = try container.decode(PictureFitting.self, forKey: .fitting)
     flips = try container.decode(Bool.self, forKey: .flips)
+    heldOut = try container.decodeIfPresent(HeldOutSettings.self, forKey: .heldOut) ?? .none
     seed = try container.decode(UInt64.self, forKey: .seed)
     precision = try container.decode(ElementType.self, forKey: .precision)
   }
@@ -111,6 +114,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       learningRate > 0 && learningRate <= largestRate,
       "--learning-rate must be above 0 and at most \(largestRate) (--method \(method.rawValue)), not \(learningRate)")
     try optimizer.validate()
+    try heldOut.validate()
     try require(
       (0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
     try require(

@@ -9,6 +9,16 @@ public struct TrainingState: Sendable, Equatable {
   /// Optimizer steps taken.
   public var step: Int
   public var lossScale: LossScale
+  /// What the word was measured at.
+  public var heldOut = HeldOutRecord()
+
+  /// What a run leaves, and the steps that it took: the rows as they stand or, behind a run's end, those of the lowest held-out loss.
+  var result: (step: Int, parameters: Parameters) {
+    guard let last = heldOut.last, let lowest = heldOut.lowest, let best = heldOut.best, lowest.loss < last.loss else {
+      return (step, parameters)
+    }
+    return (lowest.step, best)
+  }
 
   /// The state before the first step.
   public init(parameters: Parameters, optimizer: some Optimizer, precision: ElementType) {

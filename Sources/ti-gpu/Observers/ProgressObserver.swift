@@ -19,7 +19,7 @@ final class ProgressObserver: RunObserver {
     case .encoded(0, let total): Console.note("Encoding \(total) pictures ...")
     case .encoded(let done, let total) where done == total:
       Console.note("Loading the text encoder and the UNet ...")
-    case .encoded, .checkpointed: break
+    case .encoded, .checkpointed, .evaluated: break
     case .started(let device):
       self.device = device
       let settings = run.settings

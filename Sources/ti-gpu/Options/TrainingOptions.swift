@@ -47,6 +47,8 @@ struct TrainingOptions: ParsableArguments {
   @Option(help: "What every random draw comes from (0): \(Seed.help).")
   var seed: Seed?
 
+  @OptionGroup(title: "Ending") var ending: EndingOptions
+
   /// The word, which every kind of training needs.
   func word() throws(UserError) -> String {
     guard let token else { throw UserError(.usage, "--token is missing: the word to teach, such as '<toy>'") }
@@ -100,6 +102,7 @@ struct TrainingOptions: ParsableArguments {
     take(flip, \.flips)
     take(seed?.value(), \.seed)
     if let templates { settings.templates = try PromptTemplates.read(templates.url) }
+    ending.apply(to: &settings)
     try settings.validate()
     return settings
   }

@@ -15,6 +15,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-crypto", "3.0.0"..<"5.0.0"),
+    .package(url: "https://github.com/swhitty/FlyingFox", .upToNextMinor(from: "0.27.1")),
   ],
   targets: [
     // C: what the system offers, and what Swift can't say.
@@ -27,6 +28,7 @@ let package = Package(
       linkerSettings: [.linkedLibrary("png"), .linkedLibrary("z"), .linkedLibrary("jpeg"), .linkedLibrary("webp")]),
     .target(name: "CVectorLoops"),
     .target(name: "CLIPVocabulary", exclude: ["merges.txt", "README.md"]),
+    .target(name: "ReportStyle", exclude: ["report.css", "live.js"]),
     .target(name: "Kernels", path: "Kernels", exclude: kernelFolders, sources: ["kernels.c"]),
 
     // The layers, bottom up: each imports only what stands above it in this list.
@@ -42,7 +44,7 @@ let package = Package(
     .target(
       name: "TextualInversion",
       dependencies: [
-        "StableDiffusion", "Images", "ModelFiles", .product(name: "Crypto", package: "swift-crypto"),
+        "StableDiffusion", "Images", "ModelFiles", "ReportStyle", .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .target(name: "DemoModel", resources: [.copy("Resources")]),
     .executableTarget(
@@ -50,6 +52,7 @@ let package = Package(
       dependencies: [
         "TextualInversion", "StableDiffusion", "ModelFiles", "CPUBackend", "OpenCLBackend", "DemoModel",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "FlyingFox", package: "FlyingFox"),
       ]),
 
     // Tests.

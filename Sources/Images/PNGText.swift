@@ -28,7 +28,7 @@ package enum PNGText {
       if kind == "IEND" { return nil }
       if ["tEXt", "zTXt", "iTXt"].contains(kind), content.starts(with: Array(keyword.utf8) + [0]) {
         let checksum = bigEndian(rest.dropFirst(8 + length).prefix(4))
-        guard checked.withUnsafeBytes({ CRC32.checksum($0) }) == UInt32(checksum) else {
+        guard checked.withUnsafeBytes({ CRC32.iso.checksum($0) }) == UInt32(checksum) else {
           throw damaged("the checksum of its text is wrong")
         }
         let text = try Self.text(kind, content.dropFirst(keyword.utf8.count + 1), limit: limit)

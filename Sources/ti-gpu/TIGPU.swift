@@ -18,7 +18,8 @@ struct TIGPU: ParsableCommand {
       """,
     version: programVersion,
     subcommands: [
-      Train.self, Generate.self, Demo.self, Tokenize.self, Inspect.self, Convert.self, Devices.self, Bench.self,
+      Train.self, Generate.self, Report.self, Demo.self, Tokenize.self, Inspect.self, Convert.self, Devices.self,
+      Bench.self,
     ])
 }
 

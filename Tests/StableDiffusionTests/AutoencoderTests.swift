@@ -1,3 +1,4 @@
+import CPUBackend
 import Foundation
 import ModelFiles
 import Operators
@@ -29,6 +30,22 @@ import Testing
     let stored = try backend.upload(file.channelsLast("vae.latents"), as: backend.precision)
     let decoded = try backend.download(autoencoder.decode(stored))
     #expect(try relativeError(decoded, file.channelsLast("vae.decoded")) < tolerance)
+  }
+
+  /// Either half alone reads its own weights, makes what the whole makes, and refuses what it lacks.
+  @Test(arguments: ModelFixture.all) func halvesAreThoseOfTheWhole(fixture: ModelFixture) throws {
+    let backend = try CPUBackend(precision: .float32)
+    let file = try fixture.outputs()
+    let encoder = try fixture.autoencoder(backend, parts: .encoder)
+    let decoder = try fixture.autoencoder(backend, parts: .decoder)
+    let pixels = try backend.upload(file.channelsLast("vae.pixels"), as: .float32)
+    let latents = try backend.upload(file.channelsLast("vae.latents"), as: .float32)
+    let mean = try LatentDistribution(moments: backend.download(encoder.encode(pixels))).mean
+    #expect(try relativeError(mean, file.channelsLast("vae.mean")) < ElementType.float32.networkTolerance)
+    let decoded = try backend.download(decoder.decode(latents))
+    #expect(try relativeError(decoded, file.channelsLast("vae.decoded")) < ElementType.float32.networkTolerance)
+    #expect(throws: OperationError.self) { try encoder.decode(latents) }
+    #expect(throws: OperationError.self) { try decoder.encode(pixels) }
   }
 
   @Test func aDistributionIsSampledFromMeanAndLogVariance() {

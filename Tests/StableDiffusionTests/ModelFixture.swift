@@ -54,10 +54,11 @@ struct ModelFixture: Sendable, CustomTestStringConvertible {
       gradients: gradients ?? self.gradients())
   }
 
-  func autoencoder<B: Backend>(_ backend: B) throws -> AutoencoderKL<B> {
+  func autoencoder<B: Backend>(_ backend: B, parts: AutoencoderParts = .both) throws -> AutoencoderKL<B> {
     let folder = try folder()
     return try AutoencoderKL(
-      backend, folder.configuration(.vae, as: AutoencoderConfiguration.self), weights: folder.weights(.vae))
+      backend, folder.configuration(.vae, as: AutoencoderConfiguration.self), weights: folder.weights(.vae),
+      parts: parts)
   }
 }
 

@@ -18,7 +18,7 @@ import Testing
   private static func chunk(_ kind: String, _ content: Data) -> Data {
     func bigEndian(_ number: UInt32) -> Data { withUnsafeBytes(of: number.bigEndian) { Data($0) } }
     let checked = Data(kind.utf8) + content
-    return bigEndian(UInt32(content.count)) + checked + bigEndian(checked.withUnsafeBytes { CRC32.checksum($0) })
+    return bigEndian(UInt32(content.count)) + checked + bigEndian(checked.withUnsafeBytes { CRC32.iso.checksum($0) })
   }
 
   @Test(arguments: [

@@ -20,6 +20,8 @@ import Testing
     case .evaluated(let measured): "evaluated \(measured.step)"
     case .stepped(let result): "stepped \(result.step)"
     case .checkpointed(let step, _): "checkpointed \(step)"
+    case .previewing(let done, let total): "previewing \(done)/\(total)"
+    case .previewed(let step, let files): "previewed \(step) \(files.map(\.lastPathComponent))"
     case .warned(let line): "warned \(line)"
     case .ended(.finished): "finished"
     case .ended(.stopped): "stopped"

@@ -12,8 +12,8 @@ import Testing
 @Suite(.serialized) struct RunFilesTests {
   private static let steps = 20
 
-  /// Trains in `folder`; the steps' results, and the report.
-  private func train(in folder: URL) throws -> [StepResult] {
+  /// Trains in `folder`; the steps' results, and the row before the first.
+  private func train(in folder: URL) throws -> (results: [StepResult], start: [Float]) {
     var settings = try DemoRun.settings(steps: Self.steps)
     settings.accumulation = 2
     settings.schedule = .linear
@@ -21,28 +21,36 @@ import Testing
     settings.learningRate = 1e-2
     settings.seed = 9
     var results: [StepResult] = []
-    _ = try DemoRun.make(RunFolder(new: folder), settings).run { event, _ in
+    var start: [Float] = []
+    _ = try DemoRun.make(RunFolder(new: folder), settings).run { event, run in
+      if case .started = event { start = run.embeddings[0].rows[.textEncoder]?.values ?? [] }
       if case .stepped(let result) = event { results.append(result) }
     }
-    return results
+    return (results, start)
   }
 
   @Test func metricsAreTheSteps() throws {
     try TemporaryFolder.with { folder in
-      let results = try train(in: folder)
+      let (results, start) = try train(in: folder)
       let text = try String(contentsOf: folder.appendingPathComponent("metrics.csv"), encoding: .utf8)
       let lines = text.split(separator: "\n").map { $0.split(separator: ",").map(String.init) }
       #expect(
-        lines.first == ["step", "loss", "learning_rate", "gradient_norm", "row_norm", "loss_scale", "held_out_loss"])
+        lines.first == [
+          "step", "loss", "learning_rate", "gradient_norm", "row_norm", "row_angle", "loss_scale", "held_out_loss",
+        ])
       #expect(text.hasSuffix("\n") && lines.count == 1 + Self.steps && results.count == Self.steps)
       let word = ParameterName(.textEncoder, try DemoRun.settings(steps: 1).placeholder.word)
       func norm(_ values: [Float]) -> Double { values.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot() }
+      func angle(_ a: [Float], _ b: [Float]) -> Double {
+        acos(zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } / (norm(a) * norm(b))) * 180 / .pi
+      }
       for (index, (line, result)) in zip(lines.dropFirst(), results).enumerated() {
         // Linear after a warm-up: diffusers' `get_scheduler("linear")`.
         let factor = index < 4 ? Double(index) / 4 : Double(Self.steps - index) / Double(Self.steps - 4)
+        let row = try #require(result.parameters[word]).values
         let expected = [
           Double(index + 1), Double(result.loss), 1e-2 * factor, norm(try #require(result.gradients[word]).values),
-          norm(try #require(result.parameters[word]).values), 1,
+          norm(row), row == start ? 0 : angle(row, start), 1,
         ]
         for (field, value) in zip(line, expected) {
           let found = try #require(Double(field))
@@ -55,7 +63,7 @@ import Testing
 
   @Test func theReportSaysWhatWasAskedAndWhatCameOfIt() throws {
     try TemporaryFolder.with { folder in
-      let results = try train(in: folder)
+      let results = try train(in: folder).results
       let data = try Data(contentsOf: folder.appendingPathComponent("training.json"))
       let report = try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
       let settings = try #require(report["settings"] as? [String: Any])

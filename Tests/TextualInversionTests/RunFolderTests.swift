@@ -21,12 +21,13 @@ enum DemoRun {
 
   static func make(
     _ folder: RunFolder, _ settings: TrainingSettings, checkpoints: CheckpointPolicy = CheckpointPolicy(),
-    optimizer: (any Optimizer)? = nil, pictures: URL = DemoConcept.myCat.folder
+    optimizer: (any Optimizer)? = nil, pictures: URL = DemoConcept.myCat.folder,
+    report: ReportPolicy = ReportPolicy()
   ) throws -> TrainingRun<CPUBackend> {
     try TrainingRun(
       model: DiffusersFolder(DemoModel.model), pictures: pictures, settings: settings, folder: folder,
       optimizer: optimizer,
-      checkpoints: checkpoints, makeBackend: { try CPUBackend(precision: $0) })
+      checkpoints: checkpoints, report: report, makeBackend: { try CPUBackend(precision: $0) })
   }
 
   /// A run from its first step to its last, or on from where it was.
@@ -65,7 +66,7 @@ func expectRefusal(
       #expect(
         try names(url) == [
           ".ti-gpu.lock", "checkpoints", "learned_embeds.safetensors", "loss.png", "metrics.csv", "my-cat.safetensors",
-          "training.json",
+          "nearest_words.json", "pictures", "report.html", "training.json",
         ])
       // Of the four checkpoints the newest two are kept.
       #expect(
@@ -85,6 +86,9 @@ func expectRefusal(
       expectRefusal(.cannotCreate, "--resume", "--overwrite") { _ = try RunFolder(new: url) }
       try FileManager.default.removeItem(at: url.appendingPathComponent("learned_embeds.safetensors"))
       expectRefusal(.cannotCreate, "--resume") { _ = try RunFolder(new: url) }
+      let previews = url.appendingPathComponent("previews")
+      try FileManager.default.createDirectory(at: previews, withIntermediateDirectories: false)
+      for name in ["step-000002-1.png", "mine.png"] { try Data().write(to: previews.appendingPathComponent(name)) }
       // With leave, nothing of it stays: a later resume can't go on from it.
       // The word of a run that is thrown away goes as well, whatever it was called.
       var settings = try DemoRun.settings(steps: 1)
@@ -92,6 +96,7 @@ func expectRefusal(
       #expect(try DemoRun.make(RunFolder(new: url, overwriting: true), settings).run() == .finished)
       #expect(
         try names(url).filter { $0.hasSuffix(".safetensors") } == ["learned_embeds.safetensors", "other.safetensors"])
+      #expect(try names(previews) == ["mine.png"])
       try DemoRun.train(RunFolder(new: url, overwriting: true), steps: 1)
       #expect(try !names(url).contains("other.safetensors"))
       #expect(try names(url.appendingPathComponent("checkpoints")) == ["step-00000001.safetensors"])

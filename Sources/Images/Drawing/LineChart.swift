@@ -70,13 +70,13 @@ package struct LineChart: Sendable {
       canvas.fill(x: Int(x) - 3, y: Int(y) - 3, width: 6, height: 6, Color(31, 95, 191))
     } else {
       canvas.stroke(points.map(place), thickness: 1, Color(176, 205, 240))
-      canvas.stroke(smoothed.map(place), thickness: 2.6, Color(31, 95, 191))
+      canvas.stroke(Self.smoothed(points).map(place), thickness: 2.6, Color(31, 95, 191))
     }
     return canvas.picture
   }
 
   /// Each point's mean with its neighbours, a twentieth of all points to either side where there are so many.
-  private var smoothed: [(x: Double, y: Double)] {
+  package static func smoothed(_ points: [(x: Double, y: Double)]) -> [(x: Double, y: Double)] {
     var sums = [0.0]
     for point in points { sums.append(sums[sums.count - 1] + point.y) }
     return points.indices.map { index in
@@ -84,39 +84,5 @@ package struct LineChart: Sendable {
       let end = min(index + points.count / 20 + 1, points.count)
       return (points[index].x, (sums[end] - sums[first]) / Double(end - first))
     }
-  }
-}
-
-/// One axis: the range it spans and where it is marked.
-struct Axis {
-  let range: ClosedRange<Double>
-  let ticks: [Double]
-  private let decimals: Int
-
-  /// An axis over all values with about `lines` marks at round numbers: 1, 2 or 5 times a power of ten apart.
-  init(_ values: [Double], lines: Int) {
-    var low = values.min() ?? 0
-    var high = values.max() ?? 1
-    if high - low < 1e-9 * max(abs(high), abs(low), 1e-30) {
-      let room = max(abs(high) * 0.1, 1e-6)
-      (low, high) = (low - room, high + room)
-    }
-    let rough = (high - low) / Double(max(lines, 1))
-    let power = pow(10, floor(log10(rough)))
-    let step = [1, 2, 5, 10].first { $0 * power >= rough * 0.999 }.map { $0 * power } ?? rough
-    range = low...high
-    let first = Int((low / step).rounded(.up))
-    let last = Int((high / step).rounded(.down))
-    ticks = first <= last ? (first...last).map { Double($0) * step } : []
-    decimals = min(max(0, Int(-floor(log10(step) + 1e-9))), 12)
-  }
-
-  /// Where a value lies between the ends, 0 to 1.
-  func fraction(_ value: Double) -> Double { (value - range.lowerBound) / (range.upperBound - range.lowerBound) }
-
-  /// A mark's number with the digits that tell it from its neighbours.
-  func label(_ value: Double) -> String {
-    if abs(value) >= 1e7 || decimals > 6 { return String(format: "%.2g", value) }
-    return String(format: "%.\(decimals)f", value == 0 ? 0 : value)
   }
 }

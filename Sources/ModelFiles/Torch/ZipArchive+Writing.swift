@@ -15,7 +15,7 @@ extension ZipArchive {
     var directory = Data()
     for (name, data) in members {
       let name = Data(name.utf8)
-      let checksum = data.withUnsafeBytes { CRC32.checksum($0) }
+      let checksum = data.withUnsafeBytes { CRC32.iso.checksum($0) }
       // Version 2.0, flags (names are UTF-8), stored, no time: the first of January 1980.
       let common =
         littleEndian(20, 2) + littleEndian(0x0800, 2) + littleEndian(0, 2) + littleEndian(0, 2) + littleEndian(0x21, 2)

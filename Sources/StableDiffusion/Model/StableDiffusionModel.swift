@@ -92,8 +92,10 @@ public struct StableDiffusionModel: Sendable {
   }
 
   /// `backend` should be of `shape.autoencoder.precision(beside:)`.
-  public func autoencoder<B: Backend>(on backend: B) throws -> AutoencoderKL<B> {
-    try AutoencoderKL(backend, shape.autoencoder, weights: source.weights(.vae))
+  public func autoencoder<B: Backend>(
+    on backend: B, parts: AutoencoderParts = .both
+  ) throws -> AutoencoderKL<B> {
+    try AutoencoderKL(backend, shape.autoencoder, weights: source.weights(.vae), parts: parts)
   }
 
   /// A sampler that takes `steps` steps through the model's noise. Nothing has to be loaded for it: whoever draws asks first.

@@ -16,9 +16,9 @@ public final class Generator<B: Backend> {
   private let unet: UNet<B>
   private let vae: AutoencoderKL<B>
   /// Side lengths must be multiples of this.
-  public let sizeMultiple: Int
+  public var sizeMultiple: Int { vae.configuration.sizeMultiple }
   /// The side that the model was made for, in pixels.
-  public let nativeSide: Int
+  public var nativeSide: Int { sizeMultiple * unet.configuration.sampleSize }
 
   /// Loads a model for generation.
   ///
@@ -39,17 +39,33 @@ public final class Generator<B: Backend> {
     backend = try makeBackend(precision)
     let vaePrecision = model.shape.autoencoder.precision(beside: precision)
     vaeBackend = vaePrecision == precision ? backend : try makeBackend(vaePrecision)
-    var rows: [Component: Tensor<B.Storage>] = [:]
-    for (encoder, table) in words.rows { rows[encoder] = try backend.upload(table, as: .float32) }
-    self.rows = rows
+    let backend = self.backend
+    rows = try words.rows.mapValues { try backend.upload($0, as: .float32) }
     if shouldStop() { throw CancellationError() }
     textEncoders = try model.textEncoders(on: backend, vocabularies: words.vocabularies)
     if shouldStop() { throw CancellationError() }
     unet = try model.unet(on: backend)
     if shouldStop() { throw CancellationError() }
     vae = try model.autoencoder(on: vaeBackend)
-    sizeMultiple = vae.configuration.sizeMultiple
-    nativeSide = vae.configuration.sizeMultiple * unet.configuration.sampleSize
+  }
+
+  /// A generator of parts that are loaded already, with words that are known to fit.
+  ///
+  /// - Parameters:
+  ///   - textEncoders: built for the vocabularies of `words`.
+  ///   - vae: its decoder is enough.
+  init(
+    model: StableDiffusionModel, words: LearnedWords, textEncoders: TextEncoders<B>, unet: UNet<B>, on backend: B,
+    vae: AutoencoderKL<B>, on vaeBackend: B
+  ) throws {
+    self.model = model
+    self.words = words
+    self.textEncoders = textEncoders
+    self.unet = unet
+    self.backend = backend
+    self.vae = vae
+    self.vaeBackend = vaeBackend
+    rows = try words.rows.mapValues { try backend.upload($0, as: .float32) }
   }
 
   /// The latents' shape for a picture of the given settings, `[height, width, channels]`.

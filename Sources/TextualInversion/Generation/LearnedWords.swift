@@ -52,6 +52,13 @@ struct LearnedWords {
         try add(embedding)
       } catch { throw embedding.url.map { error.at(.file($0)) } ?? error }
     }
+    takeRows(of: embeddings)
+  }
+
+  /// The same words with other rows: those of words in training, which fit the model and change from step to step.
+  ///
+  /// - Parameter embeddings: of the words that there are, in their order, each of as many rows.
+  mutating func takeRows(of embeddings: [EmbeddingFile]) {
     for encoder in encoders {
       let tables = embeddings.compactMap { $0.rows[encoder] }
       guard let width = tables.first?.shape.channels else { continue }

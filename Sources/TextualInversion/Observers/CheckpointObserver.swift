@@ -15,8 +15,10 @@ final class CheckpointObserver: RunObserver {
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
     case .stepped(let result):
-      guard let every = policy.every, result.step % every == 0, result.step < run.settings.steps else { return }
+      let isDue = policy.every.map { result.step % $0 == 0 } ?? false
+      guard isDue || run.isCheckpointRequested, result.step < run.settings.steps else { return }
       try write(run)
+      run.isCheckpointRequested = false
     case .ended:
       // A run that is over before its first step has learned nothing.
       guard run.state.step > 0 else { return }

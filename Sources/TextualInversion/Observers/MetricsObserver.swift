@@ -6,7 +6,7 @@ import Tensors
 final class MetricsObserver: RunObserver {
   private var table: MetricsTable
   private var file: FileHandle?
-  private var columns = MetricsObserver.columns
+  private var metrics: [StepMetric] = []
   /// The held-out loss of the step that comes next.
   private var heldOut: HeldOutLoss?
 
@@ -20,26 +20,15 @@ final class MetricsObserver: RunObserver {
 
   deinit { try? file?.close() }
 
-  /// What a line holds.
-  private static let columns: [(name: String, value: @Sendable (StepResult) -> String)] = [
-    ("step", { "\($0.step)" }), ("loss", { "\($0.loss)" }), ("learning_rate", { "\($0.learningRate)" }),
-    ("gradient_norm", { "\($0.gradientNorm(.textEncoder))" }), ("row_norm", { "\($0.rowNorm(.textEncoder))" }),
-    ("loss_scale", { "\($0.lossScale)" }),
-  ]
-
-  /// What a line holds beside, of a run that trains a second encoder's rows.
-  private static let secondColumns: [(name: String, value: @Sendable (StepResult) -> String)] = [
-    ("gradient_norm_2", { "\($0.gradientNorm(.textEncoder2))" }), ("row_norm_2", { "\($0.rowNorm(.textEncoder2))" }),
-  ]
-
   /// Empty in the line of a step that was not measured.
   private static let heldOutColumn = "held_out_loss"
 
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
     case .started:
-      if run.state.parameters.keys.contains(where: { $0.encoder == .textEncoder2 }) { columns += Self.secondColumns }
-      table.add(columns: columns.map(\.name) + (run.settings.heldOut.isOn ? [Self.heldOutColumn] : []))
+      metrics = StepMetric.all(of: run)
+      table.add(
+        columns: ["step"] + metrics.map(\.column) + (run.settings.heldOut.isOn ? [Self.heldOutColumn] : []))
       // What an earlier end was measured at is no regular measurement.
       table.clear(Self.heldOutColumn) { !run.settings.isHeldOutDue($0) }
       let missing = run.firstStep - table.rows.count
@@ -47,7 +36,9 @@ final class MetricsObserver: RunObserver {
       try open(run.folder.metrics)
     case .evaluated(let measured): heldOut = measured
     case .stepped(let result):
-      var values = Dictionary(columns.map { ($0.name, $0.value(result)) }, uniquingKeysWith: { $1 })
+      var values = Dictionary(
+        metrics.map { ($0.column, "\($0.value(result, run))") }, uniquingKeysWith: { $1 })
+      values["step"] = "\(result.step)"
       if let heldOut, heldOut.step == result.step { values[Self.heldOutColumn] = "\(heldOut.loss)" }
       try append(table.append(values), run)
     case .ended where file != nil: try restoreIfGone(run)
@@ -111,7 +102,7 @@ public struct MetricsTable: Sendable, Equatable {
     }
   }
 
-  private func step(_ row: [String]) -> Int? { columns.firstIndex(of: "step").flatMap { Int(row[$0]) } }
+  func step(_ row: [String]) -> Int? { columns.firstIndex(of: "step").flatMap { Int(row[$0]) } }
 
   /// The lines as a file.
   var text: String { ([columns] + rows).map { $0.joined(separator: ",") + "\n" }.joined() }

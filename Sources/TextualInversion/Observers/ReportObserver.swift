@@ -15,7 +15,13 @@ final class ReportObserver: RunObserver {
 
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
-    case .warned(let line): report.warnings = (report.warnings ?? []) + [line]
+    case .warned(let line):
+      report.warnings = (report.warnings ?? []) + [line]
+      // For whoever looks at a run that goes on; what must be written is written at its end.
+      if report.device != nil { try? report.write(to: run.folder.report) }
+    case .evaluated(let measured) where measured.step == 0:
+      report.initialHeldOutLoss = measured.loss
+      try report.write(to: run.folder.report)
     case .started(let device):
       report.device = device
       report.fingerprint = run.fingerprint
@@ -38,6 +44,7 @@ final class ReportObserver: RunObserver {
     let last = losses.suffix(max(1, losses.count / 10))
     if !last.isEmpty { report.finalLoss = last.reduce(0) { $0 + $1.loss } / Double(last.count) }
     report.stepsDone = run.state.step
+    report.resultStep = run.state.result.step
     report.seconds = earlierSeconds + start.secondsToNow
     report.peakBytes = max(report.peakBytes, run.peakBytes)
     try report.write(to: run.folder.report)

@@ -1,4 +1,5 @@
 import Foundation
+import Images
 import ModelFiles
 import Tensors
 
@@ -14,6 +15,10 @@ public enum RunEvent: Sendable {
   case stepped(StepResult)
   /// The run's state is on the disk.
   case checkpointed(step: Int, URL)
+  /// Pictures are drawn with the word as it is: so many of the samplers' steps are done, none at first.
+  case previewing(done: Int, of: Int)
+  /// Pictures drawn with the word as it was behind a step are on the disk, one a prompt.
+  case previewed(step: Int, [URL])
   /// Something is otherwise than a person expects, in one line.
   case warned(String)
   /// The run is over. Whatever ended it, everybody is told, and what was learned until then is kept.
@@ -53,30 +58,65 @@ public final class RunContext {
   public internal(set) var peakBytes = 0
   /// The model's name, without the folders that it lies in, and whether it predicts v.
   var model: (name: String, predictsVelocity: Bool)?
+  /// What is trained as it was before the first step.
+  public let initialParameters: Parameters
   /// Whether an observer asked the run to stop after the step at hand.
   public private(set) var isStopRequested = false
+  /// Whether an observer asked for a checkpoint behind the step at hand; down again once it is written.
+  public internal(set) var isCheckpointRequested = false
+  /// Whether an observer asked for previews behind the step at hand; down again once they are drawn.
+  public internal(set) var isPreviewRequested = false
+  /// Draws with the run's own text encoders and UNet; absent before they are loaded, and behind the run.
+  var drawing: (any RunDrawing)?
 
   var observers: [any RunObserver] = []
 
   init(
-    settings: TrainingSettings, folder: RunFolder, state: TrainingState, optimizer: String
+    settings: TrainingSettings, folder: RunFolder, state: TrainingState, initial: Parameters, optimizer: String
   ) {
     self.settings = settings
     self.folder = folder
     self.state = state
     self.optimizer = optimizer
+    initialParameters = initial
     firstStep = state.step
   }
 
   /// Asks the run to end after the step at hand, as one that can be gone on with.
   public func requestStop() { isStopRequested = true }
+  /// Asks for a checkpoint behind the next step.
+  public func requestCheckpoint() { isCheckpointRequested = true }
+  /// Asks for previews behind the next step.
+  public func requestPreview() { isPreviewRequested = true }
 
   /// The taught words, the settings' own first: as they are now or, behind a run's end, as they were at their best.
-  public var embeddings: [EmbeddingFile] {
-    let (_, rows) = state.result
-    return settings.words.filter { $0.role == .taught }.map(\.placeholder.word)
-      .map { EmbeddingFile(word: $0, rows: rows.rows(of: $0)) }
+  public var embeddings: [EmbeddingFile] { embeddings(of: state.result.parameters) }
+
+  /// The taught words with other rows: `initialParameters`, or those of a `StepResult`.
+  public func embeddings(of parameters: Parameters) -> [EmbeddingFile] {
+    settings.words.filter { $0.role == .taught }.map(\.placeholder.word)
+      .map { EmbeddingFile(word: $0, rows: parameters.rows(of: $0)) }
   }
+
+  /// A picture drawn with the run's own text encoders and UNet: with the taught words as they are now, or as given. The run's
+  /// numbers do not change by it.
+  ///
+  /// - Parameters:
+  ///   - warn: told, a line each, where a prompt is cut or odd, and where it holds no taught word.
+  ///   - progress: told each step of the sampler; the picture is given up where it returns false.
+  /// - Throws: `UserError(.usage)` before the model is loaded and behind the run; `CancellationError` for a picture that was
+  ///   given up; what `Generator.picture` throws.
+  public func picture(
+    _ drawn: GenerationSettings, with words: [EmbeddingFile]? = nil, warn: (String) -> Void = { _ in },
+    progress: (Int) -> Bool = { _ in true }
+  ) throws -> Picture {
+    guard let drawing else { throw UserError(.usage, "a run draws pictures between its first step and its end") }
+    defer { peakBytes = max(peakBytes, drawing.peakBytes) }
+    return try drawing.picture(drawn, with: words ?? embeddings, warn: warn, progress: progress)
+  }
+
+  /// What the decoder's weights take on the device, in bytes; nil before the first picture was drawn.
+  public var decoderBytes: Int? { drawing?.decoderBytes }
 
   /// The widths of a word's rows, first encoder first.
   public var widths: [Int] {

@@ -31,6 +31,9 @@ public final class RunFolder: Sendable {
     self.isOverwriting = isOverwriting
   }
 
+  /// The names alone, of a run that is there to be read.
+  convenience init(reading url: URL) { self.init(url, earlier: nil) }
+
   /// A folder for a new run. Nothing is made or taken before `take`.
   ///
   /// - Parameter overwriting: whether a run that is there may be thrown away.
@@ -89,7 +92,7 @@ public final class RunFolder: Sendable {
   public func clear() throws(UserError) {
     let taught = (try? TrainingReport(report))?.settings.words.map(\.placeholder.word) ?? []
     let words = [embedding, secondEmbedding] + taught.map(sharedEmbedding)
-    for file in [report, metrics, lossCurve] + words + checkpointFiles().map(\.url) {
+    for file in [report, metrics, lossCurve] + words + checkpointFiles().map(\.url) + reportFiles {
       guard unlink(file.path) == 0 || errno == ENOENT else {
         throw UserError(.cannotCreate, "\(file.path): can't be removed (\(String(cString: strerror(errno))))")
       }

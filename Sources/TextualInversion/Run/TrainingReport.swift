@@ -23,6 +23,9 @@ public struct TrainingReport: Sendable, Codable {
   public var deviceChoice: String?
   public var checkpointEvery: Int?
   public var keepCheckpoints: Int?
+  /// Absent where no previews were asked for.
+  public var previews: PreviewPolicy?
+  public var tensorBoard: Bool?
   public var state: State?
   /// What ended a run that failed.
   public var error: String?
@@ -37,6 +40,10 @@ public struct TrainingReport: Sendable, Codable {
   /// Steps done so far, and the mean loss of the last tenth of them.
   public var stepsDone = 0
   public var finalLoss: Double?
+  /// The initializer's own held-out loss; absent where none is taken.
+  public var initialHeldOutLoss: Float?
+  /// The step whose rows were left; absent before the end, and in reports of older programs.
+  public var resultStep: Int?
   /// Most device memory used at a time, in bytes.
   public var peakBytes = 0
   /// Wall-clock time, without that between a stop and going on.
@@ -45,13 +52,14 @@ public struct TrainingReport: Sendable, Codable {
   /// - Parameter earlier: the report of the run that is gone on with, whose results stand until there are newer ones.
   public init(
     settings: TrainingSettings, source: RunSource, checkpoints: CheckpointPolicy,
-    goingOnWith earlier: TrainingReport? = nil
+    policy: ReportPolicy = ReportPolicy(), goingOnWith earlier: TrainingReport? = nil
   ) {
     if let earlier {
       fingerprint = earlier.fingerprint
       device = earlier.device
       stepsDone = earlier.stepsDone
       finalLoss = earlier.finalLoss
+      initialHeldOutLoss = earlier.initialHeldOutLoss
       peakBytes = earlier.peakBytes
       seconds = earlier.seconds
     }
@@ -63,6 +71,8 @@ public struct TrainingReport: Sendable, Codable {
     deviceChoice = source.device
     checkpointEvery = checkpoints.every
     keepCheckpoints = checkpoints.keep
+    previews = policy.previews == PreviewPolicy() ? nil : policy.previews
+    tensorBoard = policy.tensorBoard ? true : nil
     state = .running
   }
 
@@ -126,5 +136,22 @@ public struct CheckpointPolicy: Sendable, Hashable {
   public func validate() throws(UserError) {
     if let every, every < 1 { throw UserError(.usage, "--checkpoint-every must be at least 1, not \(every)") }
     guard keep >= 1 else { throw UserError(.usage, "--keep-checkpoints must be at least 1, not \(keep)") }
+  }
+}
+
+/// What is drawn and kept of a run to look at; its numbers do not depend on it.
+public struct ReportPolicy: Sendable, Hashable {
+  public var previews: PreviewPolicy
+  /// Whether event files for TensorBoard are kept.
+  public var tensorBoard: Bool
+
+  public init(previews: PreviewPolicy = PreviewPolicy(), tensorBoard: Bool = false) {
+    self.previews = previews
+    self.tensorBoard = tensorBoard
+  }
+
+  /// That of an earlier run.
+  public init(_ earlier: TrainingReport?) {
+    self.init(previews: earlier?.previews ?? PreviewPolicy(), tensorBoard: earlier?.tensorBoard ?? false)
   }
 }

@@ -26,6 +26,7 @@ public final class TrainingRun<B: Backend> {
   private let largestRowNorm: [Component: Float]
   private let makeBackend: (ElementType) throws -> B
   private let context: RunContext
+  private let policy: ReportPolicy
   private let report: ReportObserver
   /// What was noticed before anybody could be told.
   private var warnings: [String] = []
@@ -41,16 +42,20 @@ public final class TrainingRun<B: Backend> {
   ///   - folder: where the results go, or the folder of the run to go on with.
   ///   - optimizer: the rule of update; the settings' own unless another is given.
   ///   - source: how model, pictures and device were named, for going on with the run later.
+  ///   - policy: what is drawn and kept of the run to look at.
   ///   - makeBackend: a backend that stores activations and weights as asked. The VAE has float32 unless its
   ///     configuration says that less will do.
   /// - Throws: `UserError` for what the user can mend.
   public init(
     model modelSource: any ModelSource, pictures: URL, settings: TrainingSettings, folder: RunFolder,
     optimizer: (any Optimizer)? = nil, checkpoints: CheckpointPolicy = CheckpointPolicy(), source: RunSource? = nil,
+    report policy: ReportPolicy = ReportPolicy(),
     makeBackend: @escaping (ElementType) throws -> B
   ) throws {
     try settings.validate()
     try checkpoints.validate()
+    try policy.previews.validate()
+    self.policy = policy
     self.settings = settings
     self.folder = folder
     self.modelSource = modelSource
@@ -61,7 +66,7 @@ public final class TrainingRun<B: Backend> {
       TrainingReport(
         settings: settings,
         source: source ?? RunSource(model: modelSource.location?.path ?? modelSource.name, pictures: pictures.path),
-        checkpoints: checkpoints, goingOnWith: folder.earlier?.report))
+        checkpoints: checkpoints, policy: policy, goingOnWith: folder.earlier?.report))
     var warnings: [String] = []
     if let earlier = folder.earlier { warnings += try earlier.check(settings, self.optimizer) }
 
@@ -71,6 +76,7 @@ public final class TrainingRun<B: Backend> {
     let isFresh = try folder.begin(report.report)
     do {
       model = try StableDiffusionModel(modelSource)
+      if policy.previews.isOn { try policy.previews.check(model) }
       let encoders = model.shape.textComponents.map(\.component)
       let words = settings.words.map(\.placeholder)
       layout = RowLayout(words: words, encoders: encoders, trained: try settings.encoders.among(encoders))
@@ -109,7 +115,8 @@ public final class TrainingRun<B: Backend> {
           "the checkpoint's \(name) are \(said(state.parameters)), this model's \(said(initial.parameters)): another model"
         )
       }
-      context = RunContext(settings: settings, folder: folder, state: state, optimizer: self.optimizer.name)
+      context = RunContext(
+        settings: settings, folder: folder, state: state, initial: initial.parameters, optimizer: self.optimizer.name)
       context.model = (model.shape.name, try model.noiseSchedule().predictionType == .velocity)
       if let earlier = checkpoint?.fingerprint {
         let fingerprint = try Self.fingerprint(modelSource, concept)
@@ -135,7 +142,12 @@ public final class TrainingRun<B: Backend> {
   /// - Throws: what ended the run, if it failed.
   public func run(_ observers: [any RunObserver] = []) throws -> Outcome {
     context.observers =
-      [MetricsObserver(folder, after: firstStep), CheckpointObserver(checkpoints, after: firstStep), report] + observers
+      [
+        MetricsObserver(folder, after: firstStep), CheckpointObserver(checkpoints, after: firstStep),
+        PreviewObserver(policy.previews), NearestWordsObserver(model), report,
+      ] + (policy.tensorBoard ? [TensorBoardObserver()] : [])
+      + [PageObserver(zip(concept.files, concept.pictures).map { ($0.lastPathComponent, $1.picture) })] + observers
+    defer { context.drawing = nil }
     let outcome: Outcome
     do {
       for warning in warnings { try context.emit(.warned(warning)) }
@@ -182,12 +194,14 @@ public final class TrainingRun<B: Backend> {
     guard let latents = try encodedPictures() else { return }
     let batches = ConceptBatches(settings: settings, latents: latents, schedule: schedule, prompts: prompts)
 
-    defer { context.peakBytes = backend.memory.peakBytes }
+    defer { context.peakBytes = max(context.peakBytes, backend.memory.peakBytes) }
     let textEncoders = try model.textEncoders(
       on: backend, vocabularies: vocabularies, trained: layout.trained, pooling: settings.pooling)
+    let unet = try model.unet(on: backend, gradients: textEncoders.gradientNames)
+    context.drawing = TrainedModelDrawing(
+      model, textEncoders: textEncoders, unet: unet, on: backend, makeBackend: makeBackend)
     let trainer = Trainer(
-      backend: backend, textEncoders: textEncoders,
-      unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule, layout: layout,
+      backend: backend, textEncoders: textEncoders, unet: unet, schedule: schedule, layout: layout,
       optimizer: optimizer,
       state: context.state, largestRowNorm: largestRowNorm)
     let heldOut = try HeldOutBatches(settings, steps: schedule.steps) {

@@ -148,7 +148,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   }
 
   /// The settings by their names in `training.json`, as text.
-  private var flattened: [String: String] {
+  var flattened: [String: String] {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     guard let data = try? encoder.encode(self),

@@ -34,6 +34,7 @@ struct Demo: ParsableCommand {
     let embedding: String
     let lossCurve: String
     let sheet: String
+    let report: String
     let trainingSeconds: Double
     let seconds: Double
     let seed: UInt64
@@ -76,11 +77,13 @@ struct Demo: ParsableCommand {
         try Console.json(
           Result(
             embedding: run.folder.embedding.path, lossCurve: run.folder.lossCurve.path, sheet: sheetFile.path,
-            trainingSeconds: trainingSeconds, seconds: Date().timeIntervalSince(start), seed: seed))
+            report: run.folder.page.path, trainingSeconds: trainingSeconds, seconds: Date().timeIntervalSince(start),
+            seed: seed))
       } else {
         try Console.result("The learned word:  \(run.folder.embedding.path)")
         try Console.result("The loss curve:    \(run.folder.lossCurve.path)")
         try Console.result("Before and after:  \(sheetFile.path)")
+        try Console.result("The whole run:     \(run.folder.page.path)")
       }
     }
   }

@@ -30,6 +30,7 @@ struct Train: ParsableCommand {
   @OptionGroup(title: "Model") var reading: ModelReadingOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
+  @OptionGroup(title: "Report") var report: ReportOptions
 
   @Option(help: ArgumentHelp("The pictures' folder, or demo:NAME for an example concept.", valueName: "folder"))
   var images: PathArgument?
@@ -115,6 +116,7 @@ private struct TrainWork: BackendWork {
 
   private struct Result: Encodable {
     let embedding: String?
+    let report: String?
     let word: String
     let stepsDone: Int
     let finished: Bool
@@ -145,15 +147,17 @@ private struct TrainWork: BackendWork {
     checkpoints.every = command.checkpointEvery ?? checkpoints.every
     checkpoints.keep = command.keepCheckpoints ?? earlier?.report?.keepCheckpoints ?? checkpoints.keep
 
+    let watching = try command.report.startServing()
     let run = try TrainingRun(
       model: model, pictures: ConceptFolder.url(source.pictures), settings: settings, folder: folder,
-      checkpoints: checkpoints, source: source, makeBackend: makeBackend)
+      checkpoints: checkpoints, source: source, report: command.report.policy(resuming: earlier?.report),
+      makeBackend: makeBackend)
     let progress = ProgressObserver(pictures: run.concept.pictures.count)
     if run.firstStep >= settings.steps {
       Console.note("The run is finished: \(run.firstStep) of \(settings.steps) steps are done; more go on by --steps")
     }
     let outcome: TrainingRun<B>.Outcome
-    do { outcome = try run.run([progress, InterruptObserver(interrupt)]) } catch {
+    do { outcome = try run.run([progress, InterruptObserver(interrupt)] + watching) } catch {
       if run.stepsDone > 0 {
         Console.note(
           "The run ended after step \(run.stepsDone); the word as it was then is in \(folder.embedding.path), "
@@ -165,11 +169,13 @@ private struct TrainWork: BackendWork {
     if command.json {
       try Console.json(
         Result(
-          embedding: embedding, word: settings.placeholder.word, stepsDone: run.stepsDone,
+          embedding: embedding, report: embedding.map { _ in folder.page.path }, word: settings.placeholder.word,
+          stepsDone: run.stepsDone,
           finished: outcome == .finished, finalLoss: progress.last?.loss, seconds: Date().timeIntervalSince(start),
           peakBytes: run.peakBytes, device: progress.device, seed: settings.seed))
     } else if let embedding {
       try Console.result(embedding)
+      Console.note("The whole run on a page: \(folder.page.path)")
     }
     if outcome == .stopped {
       Console.note("Stopped after step \(run.stepsDone); go on with: --resume \(folder.url.path)")

@@ -6,6 +6,7 @@ final class ProgressObserver: RunObserver {
   private let pictures: Int
   private var progress: ProgressLine?
   private var smoothed = RunningMean()
+  private var hasSaidDecoder = false
   /// The last step that was seen.
   private(set) var last: StepResult?
   /// What computes.
@@ -20,6 +21,9 @@ final class ProgressObserver: RunObserver {
     case .encoded(let done, let total) where done == total:
       Console.note("Loading the text encoder and the UNet ...")
     case .encoded, .checkpointed, .evaluated: break
+    case .previewing(let done, let total): preview(done, of: total, run)
+    case .previewed(_, let files):
+      if !Console.isTerminal { Console.note("Drew \(files.map(\.path).joined(separator: ", "))") }
     case .started(let device):
       self.device = device
       let settings = run.settings
@@ -36,6 +40,15 @@ final class ProgressObserver: RunObserver {
       Console.warn(line)
     case .ended: progress?.end()
     }
+  }
+
+  /// Says once what drawing takes beside training.
+  private func preview(_ done: Int, of total: Int, _ run: RunContext) {
+    if Console.isTerminal, let last { progress?.update(last.step, "drawing previews \(done)/\(total)") }
+    guard !hasSaidDecoder, let bytes = run.decoderBytes else { return }
+    hasSaidDecoder = true
+    progress?.end()
+    Console.note("Previews: the VAE's decoder takes \(max(1, bytes >> 20)) MiB beside the model")
   }
 }
 

@@ -34,8 +34,8 @@ static const char elementwise_sum[] = {
 static const char elementwise_pixel_sum[] = {
 #embed "Elementwise/pixel_sum.cl"
 };
-static const char elementwise_mean_squared_error[] = {
-#embed "Elementwise/mean_squared_error.cl"
+static const char elementwise_prediction_loss[] = {
+#embed "Elementwise/prediction_loss.cl"
 };
 static const char normalization_group_norm[] = {
 #embed "Normalization/group_norm.cl"
@@ -98,7 +98,7 @@ static const KernelSource sources[] = {
     SOURCE("Elementwise/concatenate_channels.cl", elementwise_concatenate_channels),
     SOURCE("Elementwise/sum.cl", elementwise_sum),
     SOURCE("Elementwise/pixel_sum.cl", elementwise_pixel_sum),
-    SOURCE("Elementwise/mean_squared_error.cl", elementwise_mean_squared_error),
+    SOURCE("Elementwise/prediction_loss.cl", elementwise_prediction_loss),
     SOURCE("Normalization/group_norm.cl", normalization_group_norm),
     SOURCE("Normalization/layer_norm.cl", normalization_layer_norm),
     SOURCE("Embedding/token_selection.cl", embedding_token_selection),

@@ -154,30 +154,40 @@ LOOP(void, vector_geglu_backward,
     }
 }
 
-LOOP(double, vector_squared_error, (const void *prediction, vector_type type, const float *target, size_t count),
-     (prediction, type, target, count)) {
+LOOP(double, vector_prediction_loss,
+     (const void *prediction, vector_type type, const float *target, const float *weights, size_t channels, float huber,
+      size_t count),
+     (prediction, type, target, weights, channels, huber, count)) {
   float scratch[block_size];
+  const double c = huber;
   double sum = 0;
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
     const float *p = load(prediction, type, i, n, scratch);
     for (size_t j = 0; j < n; ++j) {
       const double d = (double)p[j] - target[i + j];
-      sum += d * d;
+      // Without the difference, which loses digits where d is small.
+      const double error = c > 0 ? 2 * c * d * d / (sqrt(d * d + c * c) + c) : d * d;
+      sum += weights ? weights[(i + j) / channels] * error : error;
     }
   }
   return sum;
 }
 
-LOOP(void, vector_squared_error_backward,
-     (void *dx, const void *prediction, vector_type type, const float *goal, float scale, size_t count),
-     (dx, prediction, type, goal, scale, count)) {
+LOOP(void, vector_prediction_loss_backward,
+     (void *dx, const void *prediction, vector_type type, const float *goal, const float *weights, size_t channels,
+      float huber, float scale, size_t count),
+     (dx, prediction, type, goal, weights, channels, huber, scale, count)) {
   float ps[block_size], ts[block_size];
   for (size_t i = 0; i < count; i += block_size) {
     const size_t n = smaller(block_size, count - i);
     const float *p = load(prediction, type, i, n, ps);
     float *t = target(dx, type, i, ts);
-    for (size_t j = 0; j < n; ++j) t[j] = scale * (p[j] - goal[i + j]);
+    for (size_t j = 0; j < n; ++j) {
+      const float d = p[j] - goal[i + j];
+      const float slope = huber > 0 ? d * (huber / sqrtf(d * d + huber * huber)) : d;
+      t[j] = (weights ? scale * weights[(i + j) / channels] : scale) * slope;
+    }
     store(dx, type, i, n, t);
   }
 }

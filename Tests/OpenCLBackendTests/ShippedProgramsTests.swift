@@ -92,6 +92,9 @@ import TextualInversion
     func tensor(_ shape: Shape) throws -> Tensor<OpenCLBuffer> {
       try backend.upload(HostTensor(repeating: 0, shape), as: .float16)
     }
+    func tensor32(_ shape: Shape) throws -> Tensor<OpenCLBuffer> {
+      try backend.upload(HostTensor(repeating: 0, shape), as: .float32)
+    }
     _ = try vae.encode(tensor([1, model.resolution, model.resolution, 3]))
     let side = model.resolution / model.autoencoder.sizeMultiple
     let latents: Shape = [1, side, side, 4]
@@ -123,6 +126,13 @@ import TextualInversion
       latents: HostTensor(repeating: 0, latents), noise: HostTensor(repeating: 0, latents), timesteps: [1],
       tokens: prompts(1), cuts: [PictureCut(height: 64, width: 64)])
     _ = try trainer.step([batch, batch], learningRate: 1)
+    let (target, weights) = try (backend.upload(batch.noise, as: .float32), tensor32([1, side, side, 1]))
+    for huber in [nil, [1]] as [[Float]?] {
+      for weights in [nil, weights] {
+        _ = try backend.forward(
+          PredictionLoss(huber: huber), prediction: tensor(latents), target: target, weights: weights)
+      }
+    }
 
     var rows: [Component: Tensor<OpenCLBuffer>] = [:]
     for (name, table) in parameters { rows[name.encoder] = try backend.upload(table, as: .float32) }

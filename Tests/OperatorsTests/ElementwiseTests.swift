@@ -220,27 +220,41 @@ import Testing
   @Test(
     arguments: [[1], [3, 5], [1, 8, 8, 4], [2, 12, 20, 4], [1, 64, 64, 4], [1, 129, 127, 3]] as [Shape],
     ElementType.allCases)
-  func squaredErrorEqualsThePlainLoop(_ shape: Shape, _ type: ElementType) throws {
+  func predictionLossEqualsThePlainLoop(_ shape: Shape, _ type: ElementType) throws {
     var random = RandomTensors(seed: 54)
-    let op = MeanSquaredError()
     let prediction = random.normal(shape, as: type)
     let target = random.normal(shape, as: .float32)
+    // Weights of either size, and none at all at some places, as a mask has them.
+    var places = random.normal(shape.withChannels(1), as: .float32)
+    places.values = places.values.map { max(0, $0) }
     let scale: Float = 1024
-    let loss = Reference.forward(op, prediction: ReferenceTensor(prediction), target: ReferenceTensor(target))
-    let gradient = Reference.backwardInput(
-      op, prediction: ReferenceTensor(prediction), target: ReferenceTensor(target), scale: scale)
-    func check<B: Backend>(_ backend: B) throws {
-      let made = try results(backend, "squared error", poison: [(shape, type), ([1], .float32)]) {
-        let (p, t) = try (backend.upload(prediction, as: type), backend.upload(target, as: .float32))
-        return [
-          try backend.forward(op, prediction: p, target: t),
-          try backend.backwardInput(op, prediction: p, target: t, scale: scale),
-        ]
+    for huber in [nil, (0..<shape[0]).map { 0.05 + Float($0) }] as [[Float]?] {
+      for weights in [nil, places] {
+        let op = PredictionLoss(huber: huber)
+        let reference = (
+          ReferenceTensor(prediction), target: ReferenceTensor(target), weights: weights.map { ReferenceTensor($0) }
+        )
+        let loss = Reference.forward(
+          op, prediction: reference.0, target: reference.target, weights: reference.weights)
+        let gradient = Reference.backwardInput(
+          op, prediction: reference.0, target: reference.target, weights: reference.weights, scale: scale)
+        func check<B: Backend>(_ backend: B) throws {
+          let made = try results(backend, "loss", poison: [(shape, type), ([1], .float32)]) {
+            let (p, t) = try (backend.upload(prediction, as: type), backend.upload(target, as: .float32))
+            let w = try weights.map { try backend.upload($0, as: .float32) }
+            return [
+              try backend.forward(op, prediction: p, target: t, weights: w),
+              try backend.backwardInput(op, prediction: p, target: t, weights: w, scale: scale),
+            ]
+          }
+          let what =
+            "\(huber == nil ? "squared" : "Huber"), \(weights == nil ? "plain" : "weighted") on \(backend.name)"
+          expectClose(made[0], loss, Tolerance(.float32, terms: shape.count), "loss, \(what)")
+          expectClose(made[1], gradient, Tolerance(type, terms: 2), "gradient, \(what)")
+        }
+        for backend in TestBackends.all(type) { try backend.run { try check($0) } }
       }
-      expectClose(made[0], loss, Tolerance(.float32, terms: shape.count), "loss on \(backend.name)")
-      expectClose(made[1], gradient, Tolerance(type, terms: 2), "gradient on \(backend.name)")
     }
-    for backend in TestBackends.all(type) { try backend.run { try check($0) } }
   }
 
   /// A broken number anywhere breaks the loss and its own results.
@@ -276,10 +290,19 @@ import Testing
       #expect(
         try finite(backend.backwardInput(Upsample(), stored)) == whole(Reference.backwardInput(Upsample(), reference)))
       let target = try backend.upload(other, as: .float32)
-      #expect(try finite(backend.forward(MeanSquaredError(), prediction: stored, target: target)) == [false])
-      #expect(
-        try finite(backend.backwardInput(MeanSquaredError(), prediction: stored, target: target, scale: 1))
-          == whole(reference))
+      let unseen = try backend.upload(HostTensor(repeating: 0, [1, 6, 10, 1]), as: .float32)
+      for (op, weights) in [
+        (PredictionLoss(), nil), (PredictionLoss(), unseen), (PredictionLoss(huber: [0.1]), nil),
+      ] {
+        #expect(
+          try finite(backend.forward(op, prediction: stored, target: target, weights: weights)) == [false])
+        // Of a number without end the slope of pseudo-Huber is one again.
+        guard op.huber == nil || broken.isNaN else { continue }
+        #expect(
+          try finite(
+            backend.backwardInput(op, prediction: stored, target: target, weights: weights, scale: 1))
+            == whole(reference))
+      }
     }
     try backend.run { try check($0) }
   }
@@ -300,7 +323,21 @@ import Testing
           WeightedSum(a: [1], b: [1]), tensor([2, 3], .float32), tensor([2, 3], .float32), as: .float32)
       }
       expectRefusal(.invalidShape, "a target of another shape") {
-        _ = try backend.forward(MeanSquaredError(), prediction: tensor([2, 3]), target: tensor([3, 2], .float32))
+        _ = try backend.forward(
+          PredictionLoss(), prediction: tensor([2, 3]), target: tensor([3, 2], .float32), weights: nil)
+      }
+      for weights in [[2, 3], [2], [1, 1]] as [Shape] {
+        expectRefusal(.invalidShape, "weights of \(weights)") {
+          _ = try backend.backwardInput(
+            PredictionLoss(), prediction: tensor([2, 3]), target: tensor([2, 3], .float32),
+            weights: tensor(weights, .float32), scale: 1)
+        }
+      }
+      for huber in [[1], [1, 0], [1, .nan]] as [[Float]] {
+        expectRefusal(.invalidShape, "thresholds \(huber)") {
+          _ = try backend.forward(
+            PredictionLoss(huber: huber), prediction: tensor([2, 3]), target: tensor([2, 3], .float32), weights: nil)
+        }
       }
     }
     try backend.run { try check($0) }

@@ -45,11 +45,13 @@ void vector_activate_backward(vector_activation f, void *dx, const void *dy, con
 // Rows [value, gate] of 2 x `channels`: y = value gelu(gate)
 void vector_geglu(void *y, const void *x, vector_type type, size_t rows, size_t channels);
 void vector_geglu_backward(void *dx, const void *dy, const void *x, vector_type type, size_t rows, size_t channels);
-// sum((prediction - target)²)
-double vector_squared_error(const void *prediction, vector_type type, const float *target, size_t count);
-// dx = scale (prediction - target)
-void vector_squared_error_backward(void *dx, const void *prediction, vector_type type, const float *target, float scale,
-                                   size_t count);
+// sum(w e(d)), d = prediction - target, of whole places of `channels`: `weights` has one w a place, or is null for ones; e(d) = d²,
+// and with huber = c > 0 it is 2c (√(d² + c²) - c)
+double vector_prediction_loss(const void *prediction, vector_type type, const float *target, const float *weights,
+                              size_t channels, float huber, size_t count);
+// dx = scale w e'(d) / 2
+void vector_prediction_loss_backward(void *dx, const void *prediction, vector_type type, const float *target,
+                                     const float *weights, size_t channels, float huber, float scale, size_t count);
 
 // MARK: normalization (normalization.c)
 

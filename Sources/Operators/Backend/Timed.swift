@@ -239,18 +239,18 @@ public final class Timed<B: Backend>: Backend {
     return try backend.forward(op, x, z, as: type)
   }
 
-  public func forward(_ op: MeanSquaredError, prediction: Tensor<Storage>, target: Tensor<Storage>)
-    throws(OperationError) -> Tensor<Storage>
-  {
+  public func forward(
+    _ op: PredictionLoss, prediction: Tensor<Storage>, target: Tensor<Storage>, weights: Tensor<Storage>?
+  ) throws(OperationError) -> Tensor<Storage> {
     try enter(.forward)
-    return try backend.forward(op, prediction: prediction, target: target)
+    return try backend.forward(op, prediction: prediction, target: target, weights: weights)
   }
 
   public func backwardInput(
-    _ op: MeanSquaredError, prediction: Tensor<Storage>, target: Tensor<Storage>, scale: Float
+    _ op: PredictionLoss, prediction: Tensor<Storage>, target: Tensor<Storage>, weights: Tensor<Storage>?, scale: Float
   ) throws(OperationError) -> Tensor<Storage> {
     try enter(.backward)
-    return try backend.backwardInput(op, prediction: prediction, target: target, scale: scale)
+    return try backend.backwardInput(op, prediction: prediction, target: target, weights: weights, scale: scale)
   }
 
   // MARK: - EmbeddingBackend

@@ -29,11 +29,12 @@ public protocol ElementwiseBackend: StorageBackend {
   func forward(_ op: WeightedSum, _ x: Tensor<Storage>, _ z: Tensor<Storage>, as type: ElementType)
     throws(OperationError) -> Tensor<Storage>
 
-  /// The loss, `[1]` in float32. `target` is float32, `prediction` of any type.
-  func forward(_ op: MeanSquaredError, prediction: Tensor<Storage>, target: Tensor<Storage>)
-    throws(OperationError) -> Tensor<Storage>
-  /// `2 scale (prediction - target) / n`, in the prediction's type. `scale` holds the loss scale and the share of one
-  /// micro-batch.
-  func backwardInput(_ op: MeanSquaredError, prediction: Tensor<Storage>, target: Tensor<Storage>, scale: Float)
-    throws(OperationError) -> Tensor<Storage>
+  /// The loss, `[1]` in float32. `target` and `weights`, one a place, are float32, `prediction` of any type.
+  func forward(
+    _ op: PredictionLoss, prediction: Tensor<Storage>, target: Tensor<Storage>, weights: Tensor<Storage>?
+  ) throws(OperationError) -> Tensor<Storage>
+  /// Its gradient times `scale`, in the prediction's type. `scale` holds the loss scale and the share of one micro-batch.
+  func backwardInput(
+    _ op: PredictionLoss, prediction: Tensor<Storage>, target: Tensor<Storage>, weights: Tensor<Storage>?, scale: Float
+  ) throws(OperationError) -> Tensor<Storage>
 }

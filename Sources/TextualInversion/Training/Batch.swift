@@ -13,15 +13,20 @@ public struct Batch: Sendable {
   public let tokens: [TokenBatch]
   /// How each sample's picture was cut, for a model that is told.
   public let cuts: [PictureCut]
+  /// What each place counts in the loss, `[batch, height, width, 1]`: the loss is the mean of weight times error over all elements.
+  /// Nil where all count 1.
+  public let weights: HostTensor?
 
   public init(
-    latents: HostTensor, noise: HostTensor, timesteps: [Int], tokens: [TokenBatch], cuts: [PictureCut] = []
+    latents: HostTensor, noise: HostTensor, timesteps: [Int], tokens: [TokenBatch], cuts: [PictureCut] = [],
+    weights: HostTensor? = nil
   ) {
     self.latents = latents
     self.noise = noise
     self.timesteps = timesteps
     self.tokens = tokens
     self.cuts = cuts
+    self.weights = weights
   }
 }
 

@@ -5,7 +5,7 @@ import Tensors
 public struct StepResult: Sendable {
   /// The step's number, from 1.
   public let step: Int
-  /// Mean squared error, averaged over the micro-batches.
+  /// The loss, averaged over the micro-batches.
   public let loss: Float
   public let learningRate: Float
   /// The gradients of what is trained before the optimizer, unscaled.

@@ -155,9 +155,12 @@ public final class Trainer<B: Backend> {
     let (prediction, unetSaved) = try unet.forward(
       noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
 
-    let error = MeanSquaredError()
-    let loss = try backend.forward(error, prediction: prediction, target: target)
-    let dPrediction = try backend.backwardInput(error, prediction: prediction, target: target, scale: scale * share)
+    let op = PredictionLoss()
+    var weights: Tensor<B.Storage>?
+    if let placeWeights = batch.weights { weights = try backend.upload(placeWeights, as: .float32) }
+    let loss = try backend.forward(op, prediction: prediction, target: target, weights: weights)
+    let dPrediction = try backend.backwardInput(
+      op, prediction: prediction, target: target, weights: weights, scale: scale * share)
 
     let dConditioning = try unet.backward(dPrediction, consume unetSaved)
     return (loss, try textEncoders.backward(dConditioning, consume textSaved))

@@ -146,19 +146,38 @@ extension Reference {
     return y
   }
 
-  /// `mean((prediction - target)²)`, `[1]`.
-  public static func forward(_ op: MeanSquaredError, prediction: ReferenceTensor, target: ReferenceTensor)
-    -> ReferenceTensor
-  {
-    let sum = zip(prediction.values, target.values).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
+  /// `sum(w e(prediction - target)) / n`, `[1]`.
+  public static func forward(
+    _ op: PredictionLoss, prediction: ReferenceTensor, target: ReferenceTensor, weights: ReferenceTensor? = nil
+  ) -> ReferenceTensor {
+    var sum = 0.0
+    for (index, (p, t)) in zip(prediction.values, target.values).enumerated() {
+      var error = (p - t) * (p - t)
+      if let huber = op.huber {
+        let c = Double(huber[index * huber.count / prediction.values.count])
+        error = 2 * c * (((p - t) * (p - t) + c * c).squareRoot() - c)
+      }
+      sum += error * (weights.map { $0.values[index * $0.values.count / prediction.values.count] } ?? 1)
+    }
     return ReferenceTensor([1], [sum / Double(target.values.count)])
   }
 
-  /// `2 scale (prediction - target) / n`.
+  /// `scale w e'(prediction - target) / n`.
   public static func backwardInput(
-    _ op: MeanSquaredError, prediction: ReferenceTensor, target: ReferenceTensor, scale: Float
+    _ op: PredictionLoss, prediction: ReferenceTensor, target: ReferenceTensor, weights: ReferenceTensor? = nil,
+    scale: Float
   ) -> ReferenceTensor {
-    let factor = 2 * Double(scale) / Double(target.values.count)
-    return ReferenceTensor(prediction.shape, zip(prediction.values, target.values).map { factor * ($0 - $1) })
+    let count = prediction.values.count
+    let gradient = zip(prediction.values, target.values).enumerated().map { index, pair in
+      let d = pair.0 - pair.1
+      var slope = 2 * d
+      if let huber = op.huber {
+        let c = Double(huber[index * huber.count / count])
+        slope = 2 * c * d / (d * d + c * c).squareRoot()
+      }
+      let weight = weights.map { $0.values[index * $0.values.count / count] } ?? 1
+      return Double(scale) * weight * slope / Double(count)
+    }
+    return ReferenceTensor(prediction.shape, gradient)
   }
 }

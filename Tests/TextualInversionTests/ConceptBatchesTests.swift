@@ -51,7 +51,10 @@ import Testing
     /// The latents' distributions of the pictures, then of their mirror images.
     let candidates: [LatentDistribution]
 
-    init(flips: Bool = false, batchSize: Int = 2, accumulation: Int = 1, seed: UInt64 = 1) throws {
+    init(
+      flips: Bool = false, batchSize: Int = 2, accumulation: Int = 1, seed: UInt64 = 1,
+      change: (inout TrainingSettings) -> Void = { _ in }
+    ) throws {
       let backend = try CPUBackend()
       let model = try StableDiffusionModel(DiffusersFolder(DemoModel.model))
       let vae = try model.autoencoder(on: backend)
@@ -63,6 +66,7 @@ import Testing
       settings.accumulation = accumulation
       settings.flips = flips
       settings.seed = seed
+      change(&settings)
       let tokenizer = try model.tokenizer().adding(word, vectors: 1)
       let length = model.shape.positions
       prompts = templates.map {
@@ -193,6 +197,35 @@ import Testing
     let variance = all.reduce(0) { $0 + ($1 - 499.5) * ($1 - 499.5) } / 800
     // A uniform distribution's fourth moment is 9/5 of its variance squared.
     #expect(abs(variance / (deviation * deviation) - 1) <= 4 * (0.8 / 800).squareRoot())
+  }
+
+  /// Every timestep of a range comes, and none beside it.
+  @Test func timestepsStayInTheirRange() throws {
+    let fixture = try Fixture(batchSize: 8) { $0.loss.timesteps = 500..<510 }
+    #expect(Set(try fixture.first(40).flatMap(\.timesteps)) == Set(500..<510))
+  }
+
+  /// Shifted noise is the plain noise and, for each channel of a sample, one number, normal over samples.
+  @Test func offsetsAreOfChannels() throws {
+    let plain = try Fixture().first(60)
+    let shifted = try Fixture { $0.loss.noiseOffset = 0.5 }.first(60)
+    var shifts: [Double] = []
+    for (plain, shifted) in zip(plain, shifted) {
+      #expect(plain.timesteps == shifted.timesteps && plain.latents == shifted.latents)
+      let size = plain.noise.shape.count / 2
+      let channels = plain.noise.shape.channels
+      for sample in 0..<2 {
+        for channel in 0..<channels {
+          let differences = stride(from: sample * size + channel, to: (sample + 1) * size, by: channels).map {
+            shifted.noise.values[$0] - plain.noise.values[$0]
+          }
+          #expect(differences.allSatisfy { abs($0 - differences[0]) < 1e-5 })
+          shifts.append(Double(differences[0]) / 0.5)
+        }
+      }
+    }
+    #expect(Set(shifts).count == shifts.count)
+    expectNormal(shifts)
   }
 
   @Test func noiseIsNormalAndNew() throws {

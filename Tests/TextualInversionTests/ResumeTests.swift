@@ -21,6 +21,12 @@ import TextualInversion
     settings.flips = true
     settings.schedule = .cosine
     settings.warmupSteps = 2
+    // Everything that a loss can have.
+    settings.loss.huber = HuberThreshold()
+    settings.loss.snrGamma = 5
+    settings.loss.noiseOffset = 0.1
+    settings.loss.timesteps = 100..<900
+    if method != .spherical { settings.loss.maxGradientNorm = 1e-3 }
     return settings
   }
 
@@ -55,6 +61,10 @@ import TextualInversion
   ) throws {
     try expectSameBytes(
       on: backend, .plain, model: Fixtures.url("models/tiny-sdxl"), and: ["learned_embeds_2.safetensors"])
+  }
+
+  @Test(arguments: TestBackends.float32) func bytesAreTheSameByProdigy(backend: TestBackend) throws {
+    try expectSameBytes(on: backend, .prodigy)
   }
 
   private func expectSameBytes(

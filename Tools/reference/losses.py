@@ -11,6 +11,7 @@ Diffusion's noise, for every NAME: `NAME.loss` [1], `NAME.gradient`.
   `NAME.weights` [3]
 - `prior`: the mean over the first two examples, plus 0.7 times that over the last, which is of prior pictures, as DreamBooth has it; in
   kohya's terms a mean with weights, `prior.weights` [3]
+- `clip.a` [2,3], `clip.b` [1,4]: gradients, which `clip_grad_norm_` brings together to the norm 0.5: `clip.a.clipped`, `clip.b.clipped`
 - `together`: Huber by SNR, mask, min-SNR and the last example's weight of 0.7
 """
 import torch
@@ -68,4 +69,11 @@ tensors["prior.weights"] = torch.tensor([1.5, 1.5, 0.7 * 3])
 finish("prior", squared[:2].mean() + 0.7 * squared[2:].mean())
 tensors["together.weights"] = weights["min_snr_epsilon"] * torch.tensor([1, 1, 0.7])
 finish("together", (huber(thresholds["huber_snr"]) * mask * each(tensors["together.weights"])).mean())
+
+parameters = {name: torch.nn.Parameter(torch.zeros(shape).double()) for name, shape in (("clip.a", (2, 3)), ("clip.b", (1, 4)))}
+for name, parameter in parameters.items():
+    tensors[name] = torch.randn(parameter.shape, generator=generator).double()
+    parameter.grad = tensors[name].float().double()
+torch.nn.utils.clip_grad_norm_(parameters.values(), 0.5)
+tensors |= {f"{name}.clipped": parameter.grad for name, parameter in parameters.items()}
 save(FIXTURES / "losses.safetensors", tensors, "losses.py", huber_c=C, min_snr_gamma=5)

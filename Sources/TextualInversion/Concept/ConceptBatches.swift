@@ -36,6 +36,7 @@ public struct ConceptBatches: BatchSource {
     }
     let size = first.count
     let shape = Shape([settings.batchSize] + first.dimensions)
+    let times = settings.loss.timesteps ?? 0..<trainSteps
     let posteriorNoise = RandomStream.posterior.generator(seed: seed, step: turn).normals(shape.count)
 
     var values: [Float] = []
@@ -47,12 +48,26 @@ public struct ConceptBatches: BatchSource {
         mirrored: settings.flips && flip.integer(below: 2, at: sample) == 1,
         noise: Array(posteriorNoise[sample * size..<(sample + 1) * size]))
       sentences.append(prompt.integer(below: prompts.count, at: sample))
-      timesteps.append(time.integer(below: trainSteps, at: sample))
+      timesteps.append(times.lowerBound + time.integer(below: times.count, at: sample))
     }
     return Batch(
       latents: HostTensor(shape, values),
-      noise: HostTensor(shape, RandomStream.noise.generator(seed: seed, step: turn).normals(shape.count)),
+      noise: noise(shape, turn: turn),
       timesteps: timesteps, tokens: prompts.tokens(sentences), cuts: pictures.map { latents.entries[$0].cut })
+  }
+
+  /// Normal noise, each channel of a sample shifted by the settings' share of one more number.
+  private func noise(_ shape: Shape, turn: Int) -> HostTensor {
+    let noise = HostTensor(shape, RandomStream.noise.generator(seed: settings.seed, step: turn).normals(shape.count))
+    guard settings.loss.noiseOffset > 0 else { return noise }
+    let (samples, channels) = (shape[0], shape.channels)
+    let shifts = RandomStream.noiseOffset.generator(seed: settings.seed, step: turn).normals(samples * channels)
+    let size = shape.count / max(1, samples)
+    return HostTensor(
+      shape,
+      noise.values.enumerated().map { index, value in
+        value + settings.loss.noiseOffset * shifts[index / size * channels + index % channels]
+      })
   }
 
   /// The picture that draw number `draw` of the run shows: every picture once before any comes again.

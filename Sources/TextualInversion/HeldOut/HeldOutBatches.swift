@@ -23,6 +23,7 @@ struct HeldOutBatches {
     own.seed ^= 0x6865_6C64_2D6F_7574
     own.batchSize = min(settings.batchSize, draws)
     own.accumulation = 1
+    own.loss = LossSettings()
     own.steps = (draws + own.batchSize - 1) / own.batchSize
     let source = source(own)
     var batches = try (0..<own.steps).map { try source.batch(step: $0, microBatch: 0) }

@@ -117,7 +117,9 @@ public final class TrainingRun<B: Backend> {
       }
       context = RunContext(
         settings: settings, folder: folder, state: state, initial: initial.parameters, optimizer: self.optimizer.name)
-      context.model = (model.shape.name, try model.noiseSchedule().predictionType == .velocity)
+      let noise = try model.noiseSchedule()
+      try settings.loss.check(noise)
+      context.model = (model.shape.name, noise.predictionType == .velocity)
       if let earlier = checkpoint?.fingerprint {
         let fingerprint = try Self.fingerprint(modelSource, concept)
         let changes = fingerprint.changes(since: earlier)
@@ -203,7 +205,7 @@ public final class TrainingRun<B: Backend> {
     let trainer = Trainer(
       backend: backend, textEncoders: textEncoders, unet: unet, schedule: schedule, layout: layout,
       optimizer: optimizer,
-      state: context.state, largestRowNorm: largestRowNorm)
+      state: context.state, loss: settings.loss, largestRowNorm: largestRowNorm)
     let heldOut = try HeldOutBatches(settings, steps: schedule.steps) {
       ConceptBatches(settings: $0, latents: latents, schedule: schedule, prompts: prompts)
     }

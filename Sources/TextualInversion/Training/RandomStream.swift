@@ -9,6 +9,7 @@ public enum RandomStream: UInt32, Sendable {
   case timesteps
   case noise
   case initialLatents
+  case noiseOffset
 
   /// The stream's generator for step `step` of the run with seed `seed`.
   func generator(seed: UInt64, step: Int = 0) -> Philox {

@@ -13,6 +13,7 @@ public final class Trainer<B: Backend> {
   private let schedule: NoiseSchedule
   private let layout: RowLayout
   private let optimizer: any Optimizer
+  private let lossSettings: LossSettings
   private let largestRowNorm: [Component: Float]
 
   /// Where training stands: the state after the last step that succeeded. Setting it starts the next step from there.
@@ -24,7 +25,8 @@ public final class Trainer<B: Backend> {
   ///   - largestRowNorm: a row longer than this has diverged, and the step that made it fails.
   public init(
     backend: B, textEncoders: TextEncoders<B>, unet: UNet<B>, schedule: NoiseSchedule, layout: RowLayout,
-    optimizer: any Optimizer, state: TrainingState, largestRowNorm: [Component: Float] = [:]
+    optimizer: any Optimizer, state: TrainingState, loss: LossSettings = LossSettings(),
+    largestRowNorm: [Component: Float] = [:]
   ) {
     self.backend = backend
     self.textEncoders = textEncoders
@@ -33,6 +35,7 @@ public final class Trainer<B: Backend> {
     self.layout = layout
     self.optimizer = optimizer
     self.state = state
+    lossSettings = loss
     self.largestRowNorm = largestRowNorm
   }
 
@@ -46,19 +49,19 @@ public final class Trainer<B: Backend> {
     var next = state
     next.step += 1
     let rows = try tables()
-    var (loss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
-    while !loss.isFinite || !gradients.values.allSatisfy(\.isFinite) {
+    var (meanLoss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
+    while !meanLoss.isFinite || !gradients.values.allSatisfy(\.isFinite) {
       guard next.lossScale.overflowed() else {
         throw UserError(
           .badData,
           "the loss or its gradient is no longer a number at step \(next.step): try a lower learning rate, "
             + "or --precision f32")
       }
-      (loss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
+      (meanLoss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
     }
     let usedScale = next.lossScale.value
     next.lossScale.succeeded()
-    for (name, gradient) in gradients {
+    for (name, gradient) in lossSettings.maxGradientNorm.map(gradients.clipped(toNorm:)) ?? gradients {
       guard var rows = next.parameters[name] else { continue }
       optimizer.update(
         &rows, gradient: gradient, state: &next.optimizer[name, default: OptimizerState()], step: next.step,
@@ -75,18 +78,20 @@ public final class Trainer<B: Backend> {
     }
     state = next
     return StepResult(
-      step: next.step, loss: loss, learningRate: learningRate, gradients: gradients.mapValues(\.mean),
+      step: next.step, loss: meanLoss, learningRate: learningRate, gradients: gradients.mapValues(\.mean),
       parameters: next.parameters, lossScale: usedScale, seconds: start.secondsToNow)
   }
 
-  /// The loss of a batch under the rows as they stand: forward alone, and nothing learns.
+  /// The squared error of a batch under the rows as they stand: forward alone, and nothing learns. It does not depend on how the
+  /// loss that trains is taken.
   public func loss(of batch: Batch) throws -> Float {
     let (noisy, target) = try noised(batch)
     var conditioning = try textEncoders.predict(batch.tokens, rows: tables())
     conditioning.sizes = batch.cuts.map(\.numbers)
     let prediction = try unet.predict(
       noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
-    let loss = try backend.forward(MeanSquaredError(), prediction: prediction, target: target)
+    let weights = try batch.weights.map { try backend.upload($0, as: .float32) }
+    let loss = try backend.forward(PredictionLoss(), prediction: prediction, target: target, weights: weights)
     return try backend.download(loss).values[0]
   }
 
@@ -155,15 +160,17 @@ public final class Trainer<B: Backend> {
     let (prediction, unetSaved) = try unet.forward(
       noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
 
-    let op = PredictionLoss()
+    let error = lossSettings.operation(timesteps: batch.timesteps, schedule: schedule)
     var weights: Tensor<B.Storage>?
-    if let placeWeights = batch.weights { weights = try backend.upload(placeWeights, as: .float32) }
-    let loss = try backend.forward(op, prediction: prediction, target: target, weights: weights)
+    if let ofPlaces = lossSettings.weights(of: batch, schedule: schedule) {
+      weights = try backend.upload(ofPlaces, as: .float32)
+    }
+    let mean = try backend.forward(error, prediction: prediction, target: target, weights: weights)
     let dPrediction = try backend.backwardInput(
-      op, prediction: prediction, target: target, weights: weights, scale: scale * share)
+      error, prediction: prediction, target: target, weights: weights, scale: scale * share)
 
     let dConditioning = try unet.backward(dPrediction, consume unetSaved)
-    return (loss, try textEncoders.backward(dConditioning, consume textSaved))
+    return (mean, try textEncoders.backward(dConditioning, consume textSaved))
   }
 
   /// What the UNet is shown of a batch, and what it is to say.

@@ -4,6 +4,8 @@ public enum TrainingMethod: String, Sendable, Codable, CaseIterable {
   case spherical
   /// AdamW over the rows as they are, as diffusers' script has it.
   case plain
+  /// Adam that finds its own step size; see `Prodigy`.
+  case prodigy
 
   /// What a run takes where nothing else is asked for.
   public struct Defaults: Sendable, Hashable {
@@ -18,6 +20,7 @@ public enum TrainingMethod: String, Sendable, Codable, CaseIterable {
     switch self {
     case .spherical: Defaults(vectors: 4, steps: 250, batchSize: 4, learningRate: 0.16, schedule: .cosine)
     case .plain: Defaults(vectors: 1, steps: 2000, batchSize: 1, learningRate: 5e-3, schedule: .constant)
+    case .prodigy: Defaults(vectors: 1, steps: 1000, batchSize: 4, learningRate: 1, schedule: .cosine)
     }
   }
 

@@ -27,8 +27,11 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var learningRate: Float
   public var schedule: LearningRateSchedule
   public var warmupSteps = 0
+  /// Rates one behind the other in place of `learningRate`, which is the first of them.
+  public var rateStages: [RateStage]?
   /// The numbers of plain training's rule.
   public var optimizer = AdamW()
+  public var loss = LossSettings()
   /// The side of the square that pictures are brought to, in pixels; a multiple of 8.
   public var resolution: Int
   public var fitting = PictureFitting.crop
@@ -64,6 +67,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     switch method {
     case .spherical: Spherical()
     case .plain: optimizer
+    case .prodigy: Prodigy()
     }
   }
 
@@ -84,7 +88,9 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     learningRate = try container.decode(Float.self, forKey: .learningRate)
     schedule = try container.decode(LearningRateSchedule.self, forKey: .schedule)
     warmupSteps = try container.decode(Int.self, forKey: .warmupSteps)
+    rateStages = try container.decodeIfPresent([RateStage].self, forKey: .rateStages)
     optimizer = try container.decode(AdamW.self, forKey: .optimizer)
+    loss = try container.decodeIfPresent(LossSettings.self, forKey: .loss) ?? LossSettings()
     resolution = try container.decode(Int.self, forKey: .resolution)
     fitting = try container.decode(PictureFitting.self, forKey: .fitting)
     flips = try container.decode(Bool.self, forKey: .flips)
@@ -110,11 +116,24 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       "--steps \(steps) of --accumulate \(accumulation) are more than \(Self.mostSteps) batches")
     // An angle of more than that turns a row away from where it was.
     let largestRate: Float = method == .spherical ? 2 : 10
-    try require(
-      learningRate > 0 && learningRate <= largestRate,
-      "--learning-rate must be above 0 and at most \(largestRate) (--method \(method.rawValue)), not \(learningRate)")
+    for rate in rateStages?.map(\.rate) ?? [learningRate] {
+      try require(
+        rate > 0 && rate <= largestRate,
+        "--learning-rate must be above 0 and at most \(largestRate) (--method \(method.rawValue)), not \(rate)")
+    }
+    if let rateStages {
+      try require(method == .plain, "--learning-rate \(rateStages.text) goes with --method plain")
+      try require(
+        schedule == .constant, "--learning-rate \(rateStages.text) is a schedule itself: leave --schedule out")
+      let end = rateStages.last.map { $0.end ?? steps } ?? 0
+      try require(
+        steps <= end,
+        "--learning-rate \(rateStages.text) ends at step \(end), before --steps \(steps): write a last rate without a step"
+      )
+    }
     try optimizer.validate()
     try heldOut.validate()
+    try loss.validate(method: method)
     try require(
       (0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
     try require(
@@ -135,7 +154,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
         "\(steps) steps of at most \(learningRate) radians are a short way, on which little is learned: the default's is "
           + "40 radians; --learning-rate is an angle unless --method is plain")
     }
-    return warnings
+    return warnings + loss.warnings(method: method)
   }
 
   /// What differs from `other`, a phrase each: "batch_size (2, not 4)", other's value first.
@@ -170,7 +189,8 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
 
   /// The rate at step `step`, from 0.
   func learningRate(at step: Int) -> Float {
-    Float(Double(learningRate) * schedule.factor(step: step, steps: steps, warmup: warmupSteps))
+    let rate = rateStages?.rate(at: step) ?? learningRate
+    return Float(Double(rate) * schedule.factor(step: step, steps: steps, warmup: warmupSteps))
   }
 }
 

@@ -9,7 +9,10 @@ import TextualInversion
 struct TrainingOptions: ParsableArguments {
   @Option(help: "The word to teach, such as '<toy>'.")
   var token: String?
-  @Option(help: "How the word is learned (spherical); plain is AdamW, as diffusers' script has it.")
+  @Option(
+    help:
+      "How the word is learned (spherical); plain is AdamW, as diffusers' script has it, prodigy finds its rate itself."
+  )
   var method: TrainingMethod?
   @Flag(help: "Spherical in 120 steps of angle 0.5: quick, and tried on small models only.")
   var quick = false
@@ -20,21 +23,24 @@ struct TrainingOptions: ParsableArguments {
   @Option(
     help: "Where SDXL's pooled text is taken: end-of-text, or highest-id as diffusers' script has it (end-of-text).")
   var pooling: TextPooling?
-  @Option(help: "How many vectors the word has (spherical 4, plain 1).")
+  @Option(help: "How many vectors the word has (spherical 4, plain and prodigy 1).")
   var vectors: Int?
   @Option(help: "What is learned (object); a subject is a person or an animal.")
   var kind: ConceptKind?
   @Option(help: ArgumentHelp("Prompts to learn from, a line each with {} for the word.", valueName: "file"))
   var templates: PathArgument?
-  @Option(help: "Optimizer steps (spherical 250, plain 2000).")
+  @Option(help: "Optimizer steps (spherical 250, plain 2000, prodigy 1000).")
   var steps: Int?
-  @Option(help: "Pictures a batch (spherical 4, plain 1).")
+  @Option(help: "Pictures a batch (spherical and prodigy 4, plain 1).")
   var batchSize: Int?
   @Option(help: "Batches whose gradients are averaged in a step (1).")
   var accumulate: Int?
-  @Option(help: "The step's size: an angle in radians (spherical 0.16), AdamW's rate (plain 5e-3).")
-  var learningRate: Float?
-  @Option(help: "How the size moves over the run (spherical cosine, plain constant).")
+  @Option(
+    help: ArgumentHelp(
+      "The step's size: an angle in radians (spherical 0.16), AdamW's rate (plain 5e-3; also 0.005:100,1e-3:500, rates each up to a "
+        + "step), a factor to the rate that is found (prodigy 1).", valueName: "rate"))
+  var learningRate: LearningRateArgument?
+  @Option(help: "How the size moves over the run (spherical and prodigy cosine, plain constant).")
   var schedule: LearningRateSchedule?
   @Option(help: "Steps over which the size rises to its full height (0).")
   var warmup: Int?
@@ -46,6 +52,7 @@ struct TrainingOptions: ParsableArguments {
   var flip: Bool?
   @Option(help: "What every random draw comes from (0): \(Seed.help).")
   var seed: Seed?
+  @OptionGroup(title: "Loss") var loss: LossOptions
 
   @OptionGroup(title: "Ending") var ending: EndingOptions
 
@@ -91,16 +98,22 @@ struct TrainingOptions: ParsableArguments {
     take(encoder, \.encoders)
     take(pooling, \.pooling)
     take(kind, \.kind)
+    if let stages = learningRate?.stages {
+      let isSchedule = stages.count > 1 || stages[0].end != nil
+      settings.learningRate = stages[0].rate
+      settings.rateStages = isSchedule ? stages : nil
+      if let end = stages.last?.end, earlier == nil { settings.steps = end }
+    }
     take(steps, \.steps)
     take(batchSize, \.batchSize)
     take(accumulate, \.accumulation)
-    take(learningRate, \.learningRate)
     take(schedule, \.schedule)
     take(warmup, \.warmupSteps)
     take(resolution, \.resolution)
     take(fit, \.fitting)
     take(flip, \.flips)
     take(seed?.value(), \.seed)
+    try loss.apply(to: &settings.loss)
     if let templates { settings.templates = try PromptTemplates.read(templates.url) }
     ending.apply(to: &settings)
     try settings.validate()

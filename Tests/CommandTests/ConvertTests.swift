@@ -100,28 +100,6 @@ import Testing
     }
   }
 
-  /// By names that only their checkpoints have; the older hash is of 64 KiB from the second mebibyte on.
-  @Test(arguments: [
-    ("cond_stage_model.transformer.text_model.x", "Stable Diffusion 1.x"),
-    ("cond_stage_model.model.ln_final.weight", "Stable Diffusion 2.x"),
-    ("conditioner.embedders.1.model.ln_final.weight", "Stable Diffusion XL"),
-    ("model.diffusion_model.double_blocks.0.x", "Flux"), ("model.diffusion_model.x", nil),
-  ])
-  func checkpointsAreTold(_ name: String, _ family: String?) throws {
-    try TemporaryFolder.with { folder in
-      let url = folder.appendingPathComponent("model.safetensors")
-      let numbers = HostTensor([300_000], (0..<300_000).map { Float($0) })
-      try Safetensors.write([(name, numbers), ("model.diffusion_model.out", HostTensor([1], [0]))], to: url)
-      let data = try Data(contentsOf: url)
-      let said = try object(Program.run(["inspect", url.path, "--json"]).output)
-      #expect(said["kind"] as? String == "a model" && said["family"] as? String == family)
-      #expect(said["parameters"] as? Int == 300_001)
-      let file = try #require((said["files"] as? [[String: Any]])?.first)
-      #expect(file["short_hash"] as? String == String(FileHash.sha256(data).prefix(10)))
-      #expect(file["legacy_hash"] as? String == String(FileHash.sha256(data[0x100000..<0x110000]).prefix(8)))
-    }
-  }
-
   /// A word that is a row of the model's own vocabulary lies nearest to itself.
   @Test func theNearestWordsAreNamed() throws {
     let model = Fixtures.url("models/tiny-sd1")

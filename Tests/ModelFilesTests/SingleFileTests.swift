@@ -8,60 +8,12 @@ import Testing
 /// Single files made of the tiny model folders by the plans of Tools/reference/single_file.py, which diffusers' own
 /// `from_single_file` agrees with; every tensor's digest is the script's.
 @Suite struct SingleFileTests {
-  private struct Conversion: Decodable {
-    struct Entry: Decodable {
-      let from: [String]
-      let `as`: String
-    }
-
-    let family: String
-    let plan: [String: Entry]
-    let sha256: [String: String]
-
-    init(_ name: String) throws {
-      self = try Self(jsonFile: Fixtures.url("single_files/\(name).json"))
-    }
-  }
-
-  /// What a plan's word means, written out.
-  private func made(_ way: String, _ parts: [HostTensor]) throws -> HostTensor {
-    if way == "constant" { return HostTensor([], [1]) }
-    let first = try #require(parts.first)
-    switch way {
-    case "rows":
-      return HostTensor(
-        Shape([parts.reduce(0) { $0 + $1.shape[0] }] + first.shape.dimensions.dropFirst()), parts.flatMap(\.values))
-    case "transposed":
-      let (rows, columns) = (first.shape[0], first.shape[1])
-      return HostTensor(
-        [columns, rows], (0..<columns).flatMap { column in (0..<rows).map { first.values[$0 * columns + column] } })
-    case "pixel": return HostTensor([first.shape[0], first.shape[1], 1, 1], first.values)
-    default: return first
-    }
-  }
-
-  private func folder(_ name: String) throws -> DiffusersFolder { try DiffusersFolder(Fixtures.url("models/\(name)")) }
-
   /// Writes a model as a single file.
   private func write(
     _ name: String, to url: URL, metadata: [String: String] = [:], where isWanted: (String) -> Bool = { _ in true },
     more: [(name: String, tensor: HostTensor)] = []
   ) throws {
-    let folder = try folder(name)
-    var files: [String: SafetensorsFile] = [:]
-    for component in folder.components {
-      files[component.rawValue] = try SafetensorsFile(try #require(folder.weightFiles(component).first))
-    }
-    // The positions are whole numbers, a constant that no model needs.
-    let plan = try Conversion(name).plan.filter { isWanted($0.key) && !$0.key.hasSuffix("position_ids") }
-    let tensors = try plan.map { original, entry in
-      let parts = try entry.from.map { path in
-        let parts = path.split(separator: "/", maxSplits: 1).map(String.init)
-        return try #require(files[parts[0]]).tensor(parts[1])
-      }
-      return (name: original, tensor: try made(entry.as, parts))
-    }
-    try Safetensors.write(tensors + more, metadata: metadata, to: url)
+    try Safetensors.write(try SingleFilePlan.tensors(of: name, where: isWanted) + more, metadata: metadata, to: url)
   }
 
   private func sha256(_ tensor: HostTensor) -> String {
@@ -70,7 +22,7 @@ import Testing
 
   @Test(arguments: ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep", "tiny-sdxl", "tiny-sdxl-v"])
   func givesEveryTensorBitForBit(name: String) throws {
-    let conversion = try Conversion(name)
+    let conversion = try SingleFilePlan(name)
     try TemporaryFolder.with { folder in
       let url = folder.appendingPathComponent("\(name).safetensors")
       try write(name, to: url)
@@ -96,7 +48,7 @@ import Testing
   @Test(arguments: ["vae.ckpt", "vae-legacy.pt"]) func readsAVAEOfTorch(name: String) throws {
     let file = try AutoencoderFile(Fixtures.url("single_files/\(name)"))
     let weights = try file.weights { _ in }
-    for (path, digest) in try Conversion("tiny-sdxl-v").sha256 where path.hasPrefix("vae/") {
+    for (path, digest) in try SingleFilePlan("tiny-sdxl-v").sha256 where path.hasPrefix("vae/") {
       let tensor = String(path.dropFirst(4))
       let shape = try #require(file.tensors.shape(of: tensor), "\(path)")
       #expect(sha256(try weights.take(tensor, shape)) == digest, "\(path)")

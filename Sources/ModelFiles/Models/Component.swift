@@ -7,4 +7,15 @@ public enum Component: String, Sendable, Hashable, Codable, CaseIterable {
   case textEncoder3 = "text_encoder_3"
   case unet
   case vae
+
+  /// What a person calls it.
+  public var title: String {
+    switch self {
+    case .textEncoder: "text encoder"
+    case .textEncoder2: "second text encoder"
+    case .textEncoder3: "third text encoder"
+    case .unet: "UNet"
+    case .vae: "VAE"
+    }
+  }
 }

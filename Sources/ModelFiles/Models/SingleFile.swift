@@ -55,14 +55,26 @@ public struct SingleFile: Sendable {
   public init(
     _ url: URL, usesMeans: Bool = false, warn: @escaping @Sendable (String) -> Void = { _ in }
   ) throws(UserError) {
-    self.url = url
+    try self.init(openTensorFile(url), usesMeans: usesMeans, warn: warn)
+  }
+
+  /// The model in a file that is open.
+  public init(
+    _ file: any TensorFile, usesMeans: Bool = false, warn: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(UserError) {
+    url = file.url
     self.warn = warn
-    let file = try openTensorFile(url)
     let all = try TensorView([file])
-    var unet = all.below(Self.unetPath)
-    guard unet.contains("input_blocks.0.0.weight"), !all.contains("control_model") else {
-      throw OtherContent.refusal(all)
+    if let other = Self.other(all) {
+      throw UserError(.badData, at: .file(url), "is \(other.kind)", remedy: other.remedy)
     }
+    guard Self.holdsUNet(file.names) else {
+      throw UserError(
+        .badData, at: .file(url),
+        "holds tensors of no known kind of model, such as \(file.names.first.map(quoted) ?? "none")",
+        remedy: "name a checkpoint of Stable Diffusion 1, 2 or XL")
+    }
+    var unet = all.below(Self.unetPath)
     holdsMeans = all.contains("model_ema")
     if usesMeans {
       guard holdsMeans else {
@@ -73,14 +85,13 @@ public struct SingleFile: Sendable {
     var parts: [Component: Part] = [.unet: try Part(unet, OriginalNaming.unet(unet))]
     let vae = all.below("first_stage_model")
     if !vae.isEmpty { parts[.vae] = try Part(vae, OriginalNaming.autoencoder(vae)) }
-    for place in Self.textEncoders where parts[place.component] == nil {
+    for place in Self.textEncoders where parts[place.component] == nil && all.contains(place.path) {
       let stored = all.below(place.path)
-      guard !stored.isEmpty else { continue }
       parts[place.component] = try Part(
         stored, place.isOpenCLIP ? OriginalNaming.openCLIP(stored) : .textEncoder, isOpenCLIP: place.isOpenCLIP)
     }
     self.parts = parts
-    family = try Self.family(all, unet, parts)
+    family = Self.family(all)
     prediction = try Prediction(family, all, unet: parts[.unet]?.tensors, metadata: file.metadata)
     let known = [Self.unetPath, "first_stage_model", "model_ema"] + Self.textEncoders.map(\.path) + Self.unused
     let unknown = all.filtered { name in !known.contains { name == $0 || name.hasPrefix($0 + ".") } }.names
@@ -98,37 +109,51 @@ public struct SingleFile: Sendable {
     "conditioner.embedders.0.logit_scale", "conditioner.embedders.1.logit_scale",
   ]
 
-  /// Which family it is, by its text encoders or, where it holds none, by the width that the UNet reads.
-  private static func family(
-    _ all: TensorView, _ unet: TensorView, _ parts: [Component: Part]
-  ) throws(UserError) -> ModelFamily {
-    func refuse(_ what: String) -> UserError {
-      UserError(
-        .badData, at: .file(all.url), "is \(what)", remedy: "name a checkpoint of Stable Diffusion 1, 2 or XL")
-    }
-    let channels = unet.shape(of: "input_blocks.0.0.weight")?.dimensions.dropFirst().first ?? 0
-    let made = unet.shape(of: "out.2.weight")?.dimensions.first ?? channels
-    if channels != made {
+  /// What a file of tensors is that is no model that is run; nil where it is one, and where it is nothing that is known.
+  public static func other(_ all: TensorView) -> OtherContent? {
+    guard holdsUNet(all.names), !all.contains("control_model") else { return OtherContent(names: all.names) }
+    let inputs = all.shape(of: firstConvolution)?.dimensions.dropFirst().first ?? 0
+    let outputs = all.shape(of: "\(unetPath).out.2.weight")?.dimensions.first ?? inputs
+    if inputs != outputs {
       let kinds = [
-        (made &+ 5, "an inpainting model"), (2 &* made, "a model that edits pictures (InstructPix2Pix)"),
-        (made &+ 1, "a model that reads depths"),
+        (outputs &+ 5, "an inpainting model"), (2 &* outputs, "a model that edits pictures (InstructPix2Pix)"),
+        (outputs &+ 1, "a model that reads depths"),
       ]
-      let kind = kinds.first { $0.0 == channels }?.1 ?? "a model that takes more than noisy latents"
-      throw refuse("\(kind) (\(channels) channels in, \(made) out)")
+      let kind = kinds.first { $0.0 == inputs }?.1 ?? "a model that takes more than noisy latents"
+      return OtherContent("\(kind) (\(inputs) channels in, \(outputs) out)")
     }
-    if all.contains("edm_mean") { throw refuse("Playground 2.5, a model of EDM's scaling") }
-    if all.contains("edm_vpred") { throw refuse("a model of EDM's scaling, such as CosXL") }
-    let keys = parts[.unet]?.tensors
-    let width = keys?.names.first { $0.hasSuffix(".attn2.to_k.weight") }.flatMap { keys?.shape(of: $0)?.channels }
-    if unet.contains("label_emb") {
-      if all.contains("cond_stage_model") { throw refuse("Stable unCLIP, which draws from a picture's embedding") }
-      let isRefiner =
-        parts[.textEncoder2] == nil && (parts[.textEncoder].map(\.isOpenCLIP) ?? (width == 1280))
-      if isRefiner { throw refuse("the refiner of SDXL") }
-      return .stableDiffusionXL
+    if all.contains("edm_mean") { return OtherContent("Playground 2.5, a model of EDM's scaling") }
+    if all.contains("edm_vpred") { return OtherContent("a model of EDM's scaling, such as CosXL") }
+    guard all.contains("\(unetPath).label_emb") else { return nil }
+    if all.contains("cond_stage_model") {
+      return OtherContent("Stable unCLIP, which draws from a picture's embedding")
     }
-    if let textEncoder = parts[.textEncoder] { return textEncoder.isOpenCLIP ? .stableDiffusion2 : .stableDiffusion1 }
-    return width == 1024 ? .stableDiffusion2 : .stableDiffusion1
+    let isRefiner =
+      textEncoder(.textEncoder2, all) == nil && (textEncoder(.textEncoder, all)?.isOpenCLIP ?? (textWidth(all) == 1280))
+    return isRefiner ? OtherContent("the refiner of SDXL") : nil
+  }
+
+  /// Whether there is a UNet in the original naming among tensors.
+  public static func holdsUNet(_ names: some Sequence<String>) -> Bool { names.contains(firstConvolution) }
+
+  private static let firstConvolution = "\(unetPath).input_blocks.0.0.weight"
+
+  /// Where one of the text encoders stands.
+  private static func textEncoder(_ component: Component, _ all: TensorView) -> (path: String, isOpenCLIP: Bool)? {
+    textEncoders.first { $0.component == component && all.contains($0.path) }.map { ($0.path, $0.isOpenCLIP) }
+  }
+
+  /// The width of the text that the UNet reads.
+  private static func textWidth(_ all: TensorView) -> Int? {
+    let name = all.names.first { $0.hasPrefix(unetPath) && $0.hasSuffix(".attn2.to_k.weight") }
+    return name.flatMap { all.shape(of: $0)?.channels }
+  }
+
+  /// Which family it is, by its text encoders or, where it holds none, by the width that the UNet reads.
+  private static func family(_ all: TensorView) -> ModelFamily {
+    if all.contains("\(unetPath).label_emb") { return .stableDiffusionXL }
+    let isSecond = textEncoder(.textEncoder, all).map(\.isOpenCLIP) ?? (textWidth(all) == 1024)
+    return isSecond ? .stableDiffusion2 : .stableDiffusion1
   }
 
   /// The model's name: the file's, without its ending.
@@ -146,13 +171,9 @@ public struct SingleFile: Sendable {
 
   private func part(_ component: Component) throws(UserError) -> Part {
     guard let part = parts[component] else {
-      let (what, remedy) =
-        switch component {
-        case .vae: ("has no VAE", "give one by --vae")
-        case .textEncoder2: ("has no second text encoder", "name a whole checkpoint")
-        default: ("has no text encoder", "name a whole checkpoint")
-        }
-      throw UserError(.badData, at: .file(url), what, remedy: remedy)
+      throw UserError(
+        .badData, at: .file(url), "has no \(component.title)",
+        remedy: component == .vae ? "give one by --vae" : "name a whole checkpoint")
     }
     return part
   }
@@ -166,12 +187,16 @@ public struct SingleFile: Sendable {
   /// The SHA-256 of the file.
   public func sha256() throws(UserError) -> [String: String] { ["model": try FileHash.sha256(of: url)] }
 
+  /// The parts that a model of its family has and the file has not.
+  public var missing: [Component] {
+    let needed: [Component] =
+      family == .stableDiffusionXL ? [.textEncoder, .textEncoder2, .vae] : [.textEncoder, .vae]
+    return needed.filter { parts[$0] == nil }
+  }
+
   /// What was recognized, in a line.
   public var recognition: String {
-    let missing = ([.textEncoder, .vae] as [Component]).filter { parts[$0] == nil }
-      .map { $0 == .vae ? "no VAE" : "no text encoder" }
-    return
-      (["\(url.lastPathComponent): \(family), \(prediction)"] + missing
+    (["\(url.lastPathComponent): \(family), \(prediction)"] + missing.map { "no \($0.title)" }
       + (holdsMeans ? ["holds weights and their running means (EMA)"] : [])).joined(separator: "; ")
   }
 }

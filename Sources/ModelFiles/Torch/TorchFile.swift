@@ -7,6 +7,8 @@ public struct TorchFile: Sendable {
   public let url: URL
   /// What was saved.
   package let value: PickleValue
+  /// What holds the tensors: what was saved, or the `state_dict` in it.
+  package var tensorDictionary: PickleValue { value["state_dict"] ?? value }
 
   private let file: InputFile
   /// Where the bytes of each storage lie.

@@ -13,6 +13,9 @@ public protocol TensorFile: Sendable {
   /// The shape of a tensor, nil when the file has none of that name.
   func shape(of name: String) -> Shape?
 
+  /// How a tensor's numbers are stored, such as `F16`; nil when the file has none of that name.
+  func typeName(of name: String) -> String?
+
   /// A tensor of F64, F32, F16 or BF16, as floats in row-major order; `badData` for one that is missing, of another type, or
   /// holds NaN or infinity.
   func tensor(_ name: String) throws(UserError) -> HostTensor
@@ -31,7 +34,7 @@ public struct TorchTensors: TensorFile {
   /// - Throws: `UserError(.badData)` where what was saved is no dictionary of tensors.
   public init(_ url: URL) throws(UserError) {
     file = try TorchFile(url)
-    guard case .dictionary(let pairs) = file.value["state_dict"] ?? file.value else {
+    guard case .dictionary(let pairs) = file.tensorDictionary else {
       throw UserError(.badData, at: .file(url), "holds no dictionary of tensors", remedy: "is it the right file?")
     }
     var tensors: [String: PickledTensor] = [:]
@@ -44,6 +47,7 @@ public struct TorchTensors: TensorFile {
   public var names: [String] { tensors.keys.sorted() }
 
   public func shape(of name: String) -> Shape? { tensors[name].map { Shape($0.dimensions) } }
+  public func typeName(of name: String) -> String? { tensors[name]?.typeName }
 
   public func tensor(_ name: String) throws(UserError) -> HostTensor {
     guard let tensor = tensors[name] else {

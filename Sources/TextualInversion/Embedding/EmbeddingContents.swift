@@ -189,24 +189,10 @@ public struct EmbeddingContents: Sendable {
 
   private static let otherFile = "name a file of learned words"
 
-  /// What else files hold, by a name that tells it. The first that fits counts.
-  static let others: [(sign: @Sendable (String) -> Bool, what: String)] = [
-    ({ $0.hasPrefix("lora_") || $0.contains(".lora") || $0.contains("lora_A.") }, "a LoRA"),
-    ({ $0.hasPrefix("rows.") || $0.hasPrefix("optimizer.") }, "a checkpoint of a training run"),
-    (
-      { name in
-        [
-          "text_model.", "model.", "cond_stage_model.", "conditioner.", "first_stage_model.", "state_dict", "encoder.",
-          "decoder.", "down_blocks.", "double_blocks.",
-        ].contains { name.hasPrefix($0) }
-      }, "a model"
-    ),
-  ]
-
   private static func refuseOthers(_ names: [String]) throws(UserError) {
-    for other in others where names.contains(where: other.sign) {
-      throw UserError(.badData, "is \(other.what), which can't be read as a word", remedy: otherFile)
-    }
+    let other = OtherContent(names: names)
+    let kind = SingleFile.holdsUNet(names) ? "a model" : other == .embedding ? nil : other?.kind
+    if let kind { throw UserError(.badData, "is \(kind), which can't be read as a word", remedy: otherFile) }
   }
 
   // MARK: pairs

@@ -55,7 +55,7 @@ struct EmbeddingTensors: Sendable {
     container = .torch
     var entries: [Entry] = []
     var texts: [String: String] = [:]
-    file.value.walk { name, value in
+    file.tensorDictionary.walk { name, value in
       switch value {
       case .tensor(let tensor):
         entries.append(

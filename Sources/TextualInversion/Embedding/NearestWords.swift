@@ -17,7 +17,7 @@ public struct NearestWords: Sendable {
 
   /// - Throws: what reading the model throws; `badData` where it has no such encoder.
   public init(_ model: StableDiffusionModel, _ component: Component) throws(UserError) {
-    pieces = try model.tokenizer().names
+    pieces = try model.tokenizer(component).names
     table = try model.tokenTable(component)
     norms = table.rowNorms
   }

@@ -31,7 +31,8 @@ struct Inspect: ParsableCommand {
       for note in contents.notes { Console.warn(note) }
       report = try FileReport(contents, model: model.map { try StableDiffusionModel(ModelName.source($0.text)) })
     } catch let refusal as UserError where refusal.kind == .badData {
-      guard let other = try FileReport(other: url) else { throw refusal }
+      // What opens as no file of tensors is no more than what was said of it.
+      guard let file = try? openTensorFile(url), let other = try FileReport(other: file) else { throw refusal }
       if model != nil { Console.warn("\(url.path): holds no words to compare with a model") }
       report = other
     }
@@ -74,10 +75,26 @@ struct FileReport: Encodable {
   let types: [String]
   let metadata: [String: String]
   var tensors: Int?
+  /// The numbers of all of them.
   var parameters: Int?
+  /// What a checkpoint's UNet predicts.
+  var prediction: Predicted?
+  /// The parts that a checkpoint lacks.
+  var missing: [Component]?
+  /// Whether a checkpoint holds running means of its UNet's weights (EMA) beside them.
+  var holdsMeans: Bool?
   private var title = ""
 
-  private enum CodingKeys: CodingKey { case kind, form, family, files, words, types, metadata, tensors, parameters }
+  struct Predicted: Encodable {
+    let type: PredictionType
+    let zeroTerminalSNR: Bool
+    /// How that was told.
+    let reason: String
+  }
+
+  private enum CodingKeys: CodingKey {
+    case kind, form, family, files, words, types, metadata, tensors, parameters, prediction, missing, holdsMeans
+  }
 
   /// Of a file of learned words.
   init(_ contents: EmbeddingContents, model: StableDiffusionModel?) throws(UserError) {
@@ -112,16 +129,33 @@ struct FileReport: Encodable {
   }
 
   /// Of a file of tensors that is none of words; nil where nothing can be said of it.
-  init?(other url: URL) throws(UserError) {
-    guard let survey = try TensorSurvey(url) else { return nil }
-    kind = survey.kind
-    title = survey.kind
-    family = survey.family
-    types = survey.types
-    metadata = survey.metadata
-    tensors = survey.tensors
-    parameters = survey.parameters
-    files = [File(url, try FileDigest(checkpoint: url))]
+  ///
+  /// - Throws: `badData` for a checkpoint that is damaged.
+  init?(other file: any TensorFile) throws(UserError) {
+    let other = try SingleFile.other(TensorView([file]))
+    if let other {
+      if other == .embedding { return nil }
+      kind = other.kind
+    } else {
+      guard SingleFile.holdsUNet(file.names) else { return nil }
+      let model = try SingleFile(file)
+      kind = "a model"
+      family = model.family.description
+      prediction = Predicted(
+        type: model.prediction.isVelocity ? .velocity : .epsilon, zeroTerminalSNR: model.prediction.hasZeroSNR,
+        reason: model.prediction.reason)
+      missing = model.missing
+      holdsMeans = model.holdsMeans
+    }
+    title = kind
+    types = Set(file.names.compactMap(file.typeName)).sorted()
+    metadata = file.metadata
+    tensors = file.names.count
+    parameters = file.names.reduce(0) { sum, name in
+      let (total, overflow) = sum.addingReportingOverflow(file.shape(of: name)?.count ?? 0)
+      return overflow ? .max : total
+    }
+    files = [File(file.url, try FileDigest(checkpoint: file.url))]
   }
 
   /// For a person.
@@ -132,7 +166,13 @@ struct FileReport: Encodable {
     }
     lines.append(files.map(\.file).joined(separator: ", "))
     say(words.isEmpty ? "kind" : "embedding", title)
-    say("family", family ?? "none that is known by its widths")
+    if !words.isEmpty || family != nil { say("family", family ?? "none that is known by its widths") }
+    if let prediction {
+      let what = prediction.type == .velocity ? "the velocity" : "the noise"
+      say("predicts", what + (prediction.zeroTerminalSNR ? " with zero terminal SNR" : "") + " (\(prediction.reason))")
+    }
+    if let missing, !missing.isEmpty { say("lacks", missing.map { "the \($0.title)" }.joined(separator: ", ")) }
+    if holdsMeans == true { say("means", "holds running means of the UNet's weights (--ema)") }
     if !types.isEmpty { say("stored as", types.joined(separator: ", ")) }
     if let tensors, let parameters { say("tensors", "\(tensors), \(parameters) numbers") }
     for word in words {

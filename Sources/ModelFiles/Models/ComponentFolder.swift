@@ -4,6 +4,8 @@ import Tensors
 /// A folder with one component: its `config.json` and its weights, as diffusers or transformers write them.
 struct ComponentFolder: Sendable {
   let url: URL
+  /// The variant of the weights that is asked for, such as `fp16`; nil for the plain ones or what there is.
+  var variant: String?
 
   var configurationFile: URL { url.appendingPathComponent("config.json") }
 
@@ -43,22 +45,32 @@ struct ComponentFolder: Sendable {
     }
   }
 
+  private var storages: [Storage] {
+    ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).compactMap(Storage.init)
+  }
+
+  /// The variants of the weights that are there; the plain ones are that of the empty name.
+  var variants: Set<String> { Set(storages.map(\.variant)) }
+
   /// The files that hold the weights: one, or the pieces in the order of their names.
   ///
-  /// - Parameter warn: told where they are not the plain ones.
+  /// - Parameter warn: told where they are not the plain ones, or not of the variant that is asked for.
   func weightFiles(warn: (String) -> Void = { _ in }) throws(UserError) -> [URL] {
     guard FileManager.default.fileExists(atPath: url.path) else {
       throw missing(url, "no such folder", remedy: "the model lacks its \(url.lastPathComponent)")
     }
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []
-    guard let storage = names.compactMap(Storage.init).min(by: { $0.rank < $1.rank }) else {
+    let storages = storages
+    let wanted = storages.filter { $0.variant == variant }
+    guard let storage = (wanted.isEmpty ? storages : wanted).min(by: { $0.rank < $1.rank }) else {
       throw UserError(
         .noInput, at: .file(url),
         "no weights: no diffusion_pytorch_model.safetensors, model.safetensors or pytorch_model.bin",
         remedy: "fetch the weights again")
     }
     let file = url.appendingPathComponent(storage.name)
-    if !storage.variant.isEmpty {
+    if let variant, wanted.isEmpty {
+      warn("\(url.path): has no weights of the variant \(quoted(variant)): \(storage.name) is used")
+    } else if variant == nil, !storage.variant.isEmpty {
       warn("\(file.path): the weights of the variant '\(storage.variant)' are used: no others are there")
     }
     return storage.isIndex ? try pieces(file) : [file]

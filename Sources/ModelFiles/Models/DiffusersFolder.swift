@@ -10,15 +10,24 @@ public struct DiffusersFolder: Sendable {
   /// What `model_index.json` says of a prompt that is empty; nil where it says nothing.
   public let forcesZerosForEmptyPrompt: Bool?
 
+  /// The variant of the weights that is taken, such as `fp16`, where it is there; nil for the plain ones.
+  public let variant: String?
+
   /// Told what is read otherwise than the folder's name or its files suggest, a line each.
   public let warn: @Sendable (String) -> Void
 
   /// - Parameters:
   ///   - url: the model's folder, or that of a repository in Hugging Face's cache.
+  ///   - variant: which weights are taken of those that lie side by side, such as `fp16` of `model.fp16.safetensors`; by default the
+  ///     plain ones, else halves, else what there is.
   ///   - warn: told what is read otherwise than the folder's name or its files suggest, a line each.
-  /// - Throws: `UserError(.noInput)` when there is no such folder or no `model_index.json` in it.
-  public init(_ url: URL, warn: @escaping @Sendable (String) -> Void = { _ in }) throws(UserError) {
+  /// - Throws: `UserError(.noInput)` when there is no such folder or no `model_index.json` in it, `.usage` where none of its parts has
+  ///   weights of the variant.
+  public init(
+    _ url: URL, variant: String? = nil, warn: @escaping @Sendable (String) -> Void = { _ in }
+  ) throws(UserError) {
     self.warn = warn
+    self.variant = variant
     var information = stat()
     guard stat(url.path, &information) == 0 else {
       let code = errno
@@ -42,6 +51,21 @@ public struct DiffusersFolder: Sendable {
     let content = try Index(jsonFile: index)
     pipelineClass = content.className
     forcesZerosForEmptyPrompt = content.forcesZerosForEmptyPrompt
+    if let variant, !variants.contains(variant) {
+      throw UserError(
+        .usage, at: [.option("variant"), .file(self.url)], "has no weights of the variant \(quoted(variant))",
+        remedy: "it has: \(variantNames)")
+    }
+  }
+
+  /// The variants of weights that its parts have; the plain ones are that of the empty name.
+  public var variants: Set<String> { components.reduce(into: []) { $0.formUnion(part($1).variants) } }
+
+  /// The same in words.
+  public var variantNames: String { variants.sorted().map { $0.isEmpty ? "plain" : $0 }.joined(separator: ", ") }
+
+  private func part(_ component: Component) -> ComponentFolder {
+    ComponentFolder(url: folder(component), variant: variant)
   }
 
   private static let layout = "name a model folder in diffusers' layout"
@@ -88,18 +112,18 @@ public struct DiffusersFolder: Sendable {
 
   /// A component's configuration.
   public func configuration<T: Decodable>(_ component: Component, as type: T.Type = T.self) throws(UserError) -> T {
-    try T(jsonFile: ComponentFolder(url: folder(component)).configurationFile)
+    try T(jsonFile: part(component).configurationFile)
   }
 
   /// A component's weights under the names of both old and new files; all of them must be taken.
   public func weights(_ component: Component) throws(UserError) -> any WeightSource {
     try FileWeights(
-      ComponentFolder(url: folder(component)).tensors(warn: warn), naming: .diffusers(component), warn: warn)
+      part(component).tensors(warn: warn), naming: .diffusers(component), warn: warn)
   }
 
   /// The files that hold a component's weights: one, or the pieces in the order of their names.
   public func weightFiles(_ component: Component) throws(UserError) -> [URL] {
-    try ComponentFolder(url: folder(component)).weightFiles()
+    try part(component).weightFiles()
   }
 
   /// The SHA-256 of every file that decides what the model does, by its path in the folder: configurations, the
@@ -119,7 +143,7 @@ public struct DiffusersFolder: Sendable {
         "vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
         "added_tokens.json",
       ].map { tokenizerFolder(component).appendingPathComponent($0) }
-      return [ComponentFolder(url: folder(component)).configurationFile] + tokenizer
+      return [part(component).configurationFile] + tokenizer
     }
     return ([schedulerConfiguration] + files).filter(\.isThere)
   }

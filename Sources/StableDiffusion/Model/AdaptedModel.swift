@@ -12,6 +12,8 @@ public struct ModelReading: Sendable, Hashable, Codable {
   public var predictionType: PredictionType?
   /// Whether the running means of the UNet's weights are taken, of a single file that has them.
   public var usesMeans: Bool?
+  /// Which of a folder's weights are taken where several variants lie side by side, such as `fp16`.
+  public var variant: String?
 
   public init() {}
 

@@ -44,11 +44,22 @@ public func openModel(
   }
   let base: any ModelSource
   if isFolder.boolValue {
-    base = try DiffusersFolder(url, warn: warn)
     if reading.usesMeans == true {
-      throw UserError(.usage, at: .option("ema"), "is for checkpoints in one file, \(url.path) is a folder")
+      throw UserError(
+        .usage, at: [.option("ema"), .file(url)], "is a folder; the option is for checkpoints in one file")
     }
+    let folder = try DiffusersFolder(url, variant: reading.variant, warn: warn)
+    if folder.variants.count > 1 {
+      let taken = reading.variant ?? (folder.variants.contains("") ? "plain" : "")
+      note(
+        "\(folder.url.lastPathComponent): weights are there as \(folder.variantNames); "
+          + (taken.isEmpty ? "--variant chooses" : "the \(taken) ones are taken"))
+    }
+    base = folder
   } else {
+    if reading.variant != nil {
+      throw UserError(.usage, at: [.option("variant"), .file(url)], "is one file; the option is for folders")
+    }
     let file = try SingleFile(url, usesMeans: reading.usesMeans ?? false, warn: warn)
     note(file.recognition)
     base = file

@@ -41,6 +41,11 @@ struct ModelReadingOptions: ParsableArguments {
   var config: PathArgument?
   @Option(help: "What the UNet predicts, epsilon or v_prediction; recognized by default.")
   var predictionType: PredictionType?
+  @Option(
+    help: ArgumentHelp(
+      "Which of a folder's weights to take where several lie side by side: fp16 of model.fp16.safetensors (the plain ones).",
+      valueName: "name"))
+  var variant: String?
   @Flag(help: "Take the running means (EMA) of a checkpoint that has them beside its weights.")
   var ema = false
 
@@ -51,6 +56,7 @@ struct ModelReadingOptions: ParsableArguments {
     reading.configuration = config?.url.standardizedFileURL.path ?? reading.configuration
     reading.predictionType = predictionType ?? reading.predictionType
     reading.usesMeans = ema ? true : reading.usesMeans
+    reading.variant = variant ?? reading.variant
     return reading
   }
 }

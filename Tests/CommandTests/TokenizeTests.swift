@@ -50,4 +50,40 @@ import Testing
           && weighted.output.contains("    2    743  '<toy>_1'\n"), "\(weighted.output)")
     }
   }
+
+  /// A word with rows for one encoder takes places in that one's prompts alone: both views are shown, or the one that is asked for. Ids
+  /// are the vocabulary's own (tokenizer/vocab.json), rows come behind it.
+  @Test func twoEncodersAreShownWhereTheyDiffer() throws {
+    try TemporaryFolder.with { folder in
+      let model = Fixtures.url("models/tiny-sdxl")
+      let configuration = try Data(contentsOf: model.appendingPathComponent("text_encoder_2/config.json"))
+      let settings = try #require(JSONSerialization.jsonObject(with: configuration) as? [String: Any])
+      let width = try #require(settings["hidden_size"] as? Int)
+      let vocabulary = try #require(
+        JSONSerialization.jsonObject(with: Data(contentsOf: model.appendingPathComponent("tokenizer_2/vocab.json")))
+          as? [String: Int])
+      let a = try #require(vocabulary["a</w>"]), start = try #require(vocabulary["<|startoftext|>"])
+      let end = try #require(vocabulary["<|endoftext|>"])
+      let file = folder.appendingPathComponent("toy.safetensors")
+      try Safetensors.write([("clip_g", HostTensor(repeating: 0.01, [2, width]))], to: file)
+      func tokenize(_ more: [String], _ prompt: String) throws -> Program.Result {
+        try Program.run(["tokenize", "--model", model.path, "--embedding", file.path] + more + [prompt])
+      }
+      let plain = try tokenize([], "a")
+      #expect(plain.code == 0 && !plain.output.contains("text_encoder"), "\(plain.output)")
+      let shown = try tokenize([], "a toy")
+      #expect(shown.output.hasPrefix("text_encoder:\n'a toy'\n") && shown.output.contains("\n1 of 75 places\n"))
+      #expect(shown.output.contains("text_encoder_2:\n'a toy'\n") && shown.output.contains("\n3 of 75 places\n"))
+      let second = [start, a, vocabulary.count, vocabulary.count + 1, end]
+      for (encoder, ids, lines) in [
+        ("clip-l", [start, a, end], 0), ("clip-g", second, 0), ("both", [start, a, end], 1),
+      ] {
+        let json = try tokenize(["--json", "--encoder", encoder], "a toy")
+        #expect(json.output == "[" + ids.map(String.init).joined(separator: ",") + "]\n", "\(json.output)")
+        #expect(json.error.split(separator: "\n").count == lines, "\(json.error)")
+      }
+      let one = try Program.run(["tokenize", "--encoder", "clip-g", "a"])
+      #expect(one.code == 64 && one.error.contains("one text encoder"), "\(one.error)")
+    }
+  }
 }

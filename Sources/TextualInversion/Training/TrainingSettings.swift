@@ -225,7 +225,7 @@ public enum TrainedEncoders: String, Sendable, Codable, CaseIterable {
   /// Those of a model's encoders.
   ///
   /// - Throws: `UserError(.usage)` where the model has no such encoder.
-  func among(_ encoders: [Component]) throws(UserError) -> Set<Component> {
+  public func among(_ encoders: [Component]) throws(UserError) -> Set<Component> {
     let wanted: Set<Component> =
       switch self {
       case .both: Set(encoders)

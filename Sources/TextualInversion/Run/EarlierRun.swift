@@ -31,10 +31,12 @@ public struct EarlierRun: Sendable {
     checkpoint = found
     if let damage, found == nil {
       throw UserError(
-        .badData, "none of the \(files.count) checkpoints in \(folder.checkpoints.path) can be read: \(damage.message)")
+        .badData, at: .file(folder.checkpoints), "none of the \(files.count) checkpoints can be read: \(damage.message)"
+      )
     }
     guard found != nil || report != nil else {
-      throw UserError(.badData, "\(folder.report.path) can't be read and there is no checkpoint: start the run anew")
+      throw UserError(
+        .badData, at: .file(folder.report), "can't be read and there is no checkpoint", remedy: "start the run anew")
     }
   }
 

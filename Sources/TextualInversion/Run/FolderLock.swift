@@ -15,18 +15,18 @@ final class FolderLock: Sendable {
     let file = folder.appendingPathComponent(Self.fileName)
     let descriptor = open(file.path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
     guard descriptor >= 0 else {
-      throw UserError(.cannotCreate, "\(file.path): can't be made (\(String(cString: strerror(errno))))")
+      throw UserError(.cannotCreate, at: .file(file), "can't be made (\(String(cString: strerror(errno))))")
     }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       let code = errno
       let holder = (try? String(contentsOf: file, encoding: .utf8)).flatMap { $0.isEmpty ? nil : " \($0)" } ?? ""
       close(descriptor)
       guard code == EWOULDBLOCK else {
-        throw UserError(.cannotCreate, "\(file.path): can't be locked (\(String(cString: strerror(code))))")
+        throw UserError(.cannotCreate, at: .file(file), "can't be locked (\(String(cString: strerror(code))))")
       }
       throw UserError(
-        .cannotCreate,
-        "\(folder.path): another process\(holder) is at work in it; wait until it has ended, or choose another folder")
+        .cannotCreate, at: .file(folder), "another process\(holder) is at work in it",
+        remedy: "wait until it has ended, or choose another folder")
     }
     ftruncate(descriptor, 0)
     let text = "\(getpid())"

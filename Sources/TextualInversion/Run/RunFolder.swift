@@ -55,7 +55,8 @@ public final class RunFolder: Sendable {
     }
     let names = RunFolder(url, earlier: nil)
     guard names.checkpointFiles().count > 0 || Self.exists(names.report) else {
-      throw UserError(.noInput, "there is no run to resume at \(url.path): it holds no checkpoint and no training.json")
+      throw UserError(
+        .noInput, at: .file(url), "there is no run to resume: it holds no checkpoint and no training.json")
     }
     try AtomicFile.makeFolder(url)
     let lock = try FolderLock(url)
@@ -94,7 +95,7 @@ public final class RunFolder: Sendable {
     let words = [embedding, secondEmbedding] + taught.map(sharedEmbedding)
     for file in [report, metrics, lossCurve] + words + checkpointFiles().map(\.url) + reportFiles {
       guard unlink(file.path) == 0 || errno == ENOENT else {
-        throw UserError(.cannotCreate, "\(file.path): can't be removed (\(String(cString: strerror(errno))))")
+        throw UserError(.cannotCreate, at: .file(file), "can't be removed (\(String(cString: strerror(errno))))")
       }
     }
   }
@@ -110,8 +111,8 @@ public final class RunFolder: Sendable {
   private func refuseAnotherRun() throws(UserError) {
     guard !isOverwriting, Self.exists(embedding) || !checkpointFiles().isEmpty else { return }
     throw UserError(
-      .cannotCreate,
-      "\(url.path): holds a run already; go on with it by --resume, choose another folder, or --overwrite it")
+      .cannotCreate, at: .file(url), "holds a run already",
+      remedy: "go on with it by --resume, choose another folder, or --overwrite it")
   }
 
   private static func exists(_ url: URL) -> Bool { FileManager.default.fileExists(atPath: url.path) }

@@ -87,9 +87,9 @@ public struct TrainingReport: Sendable, Codable {
       self = try decoder.decode(TrainingReport.self, from: data)
       try settings.validate()
     } catch let error as UserError {
-      throw UserError(.badData, "\(file.path): \(error.message)")
+      throw UserError(.badData, at: .file(file), error.message)
     } catch {
-      throw UserError(.badData, "\(file.path): is no report of a run")
+      throw UserError(.badData, at: .file(file), "is no report of a run")
     }
   }
 

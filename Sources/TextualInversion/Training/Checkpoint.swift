@@ -60,7 +60,7 @@ public struct Checkpoint: Sendable {
   /// - Throws: `UserError(.badData)` where the file is none, or holds numbers that no run has.
   public init(_ file: URL) throws(UserError) {
     let tensors = try SafetensorsFile(file)
-    func invalid(_ reason: String) -> UserError { UserError(.badData, "\(file.path) is no checkpoint: \(reason)") }
+    func invalid(_ reason: String) -> UserError { UserError(.badData, at: .file(file), "is no checkpoint: \(reason)") }
     func field<T: Decodable>(_ name: String) throws(UserError) -> T {
       guard let text = tensors.metadata[name] else { throw invalid("its '\(name)' is missing") }
       do { return try JSONDecoder().decode(T.self, from: Data(text.utf8)) } catch let error as UserError {

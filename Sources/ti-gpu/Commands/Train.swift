@@ -189,7 +189,7 @@ private struct TrainWork: BackendWork {
     _ given: String?, _ earlier: String?, _ missing: String, _ staysAsItIs: (String) -> Bool = { _ in true }
   ) throws(UserError) -> String {
     guard let name = given ?? earlier else {
-      throw UserError(.usage, "\(folder.report.path) does not say \(missing); give it")
+      throw UserError(.usage, at: .file(folder.report), "does not say \(missing)", remedy: "give it")
     }
     return staysAsItIs(name) ? name : URL(fileURLWithPath: name).standardizedFileURL.path
   }
@@ -246,7 +246,7 @@ private struct ReplayWork: BackendWork {
     }
     guard let tolerance = command.replayTolerance else { return }
     guard let maximum else {
-      throw UserError(.badData, "\(trace.path) holds no expectations for --replay-tolerance to judge by")
+      throw UserError(.badData, at: .file(trace), "holds no expectations for --replay-tolerance to judge by")
     }
     let excesses = tolerance.excesses(of: maximum)
     for line in excesses { Console.error(line) }

@@ -62,7 +62,13 @@ import Testing
     ("false-overlap.pt", "overlap"), ("false-large.pt", "ends behind the file"), ("false-place.pt", "lies outside"),
     ("false-count.pt", "does not end as one"), ("false-table.pt", "does not end as one"),
     ("false-table-place.pt", "does not end as one"), ("false-wide-table.pt", "does not end as one"),
-    ("false-wide-numbers.pt", "does not end as one"),
+    ("false-wide-numbers.pt", "does not end as one"), ("hostile-new.pt", "os.system"),
+    ("hostile-new-4.pt", "os.system"), ("hostile-memo.pt", "os.system"), ("hostile-reference.pt", "no storage"),
+    ("hostile-state.pt", "os.system"), ("bomb-memo.pt", "has not kept"), ("bomb-text.pt", "too early"),
+    ("bomb-bytes.pt", "too early"), ("bomb-fetch.pt", "too deep"), ("false-wide-member.pt", "table of members"),
+    ("hostile-legacy-machine.pt", "os.system"), ("hostile-legacy.pt", "os.system"),
+    ("hostile-legacy-keys.pt", "os.system"), ("false-legacy-count.pt", "ends too early"),
+    ("false-legacy-end.pt", "ends too early"), ("false-legacy-keys.pt", "ends too early"),
   ])
   func whatIsNoDataIsRefused(_ name: String, _ mentions: String) throws {
     let error = try #require(userError { _ = try open(name) })

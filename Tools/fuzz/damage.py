@@ -1,36 +1,45 @@
 #!/usr/bin/env python3
-"""Damages model folders, embeddings, PyTorch's files, cards, checkpoints, replay traces and pictures, and runs the program on each: it must
+"""Damages model folders, models in one file, embeddings, PyTorch's files, cards, checkpoints, replay traces and pictures, and runs the program on each: it must
 come to a result or to one line and an exit code of sysexits.h, in time and within memory.
 
-    Tools/fuzz/damage.py .build/release/ti-gpu [--cases 5000] [--seed 0] [--only NUMBER --keep FOLDER]
+    Tools/fuzz/damage.py .build/release/ti-gpu [--cases 5000] [--seed 0] [--kind KIND] [--only NUMBER --keep FOLDER]
 
-Bytes are flipped, files cut or grown, numbers replaced, keys dropped, doubled or retyped, headers made to lie. A case is a function of seed
-and number, so `--only` makes it again. Exits with 1 after a signal, an exit code that is none of ours, a run over 10 s or an unclear line.
+Bytes are flipped, files cut or grown, numbers replaced, keys dropped, doubled or retyped, names of tensors exchanged, headers made to lie. A case is a function of seed,
+kind and number, so `--only` makes it again. Exits with 1 after a signal, an exit code that is none of ours, a run over 10 s or an unclear line.
 """
 import argparse
+import array
 import base64
 import collections
 import concurrent.futures
 import json
+import math
 import pathlib
 import random
+import re
 import resource
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 import zlib
 
 FIXTURES = pathlib.Path(__file__).resolve().parents[2] / "Tests/Fixtures"
 MODELS = ["tiny-sd1", "tiny-sd2", "tiny-odd", "tiny-deep"]
-KINDS = ["model", "embedding", "torch", "card", "checkpoint", "trace", "picture"]
+SINGLE = [*MODELS, "tiny-sdxl", "tiny-sdxl-v"]
+KINDS = ["model", "embedding", "torch", "card", "checkpoint", "trace", "picture", "single-file"]
 # Files of words by their ending.
 WORDS = {"torch": [".pt", ".bin"], "card": [".png"]}
+# A model in one file: safetensors, and torch.save's present and former layout.
+ENDINGS = [".safetensors", ".ckpt", "-legacy.ckpt"]
 # A result; usage, data, no input, no device, out of memory, can't create, input or output.
 CODES = {0, 64, 65, 66, 69, 71, 73, 74}
 NUMBERS = ["0", "-1", "1", "2147483648", "4611686018427387904", "9223372036854775807", "1e308", "1e400", "0.5", "-0.0", "NaN", "2", "65535"]
 VALUES = [None, True, False, "", "text", [], {}, [1, [2]], {"a": 1}, 0, -1, 0.5, 2**31, 2**62, 2**63 - 1, 2**64, 1e308]
+# Names of tensors in models of one file.
+TENSORS = re.compile(rb"(?:model|first_stage_model|cond_stage_model|conditioner)\.[a-zA-Z0-9_.]+")
 MEMORY = 4 << 30
 SECONDS = 10
 
@@ -41,6 +50,7 @@ def main():
     parser.add_argument("--cases", type=int, default=5000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", choices=KINDS, help="of one kind alone")
     parser.add_argument("--only", type=int)
     parser.add_argument("--keep", type=pathlib.Path)
     arguments = parser.parse_args()
@@ -50,6 +60,8 @@ def main():
             code, text = run(train(arguments.program, FIXTURES / "models" / model, FIXTURES / "images", base / model))
             if code != 0:
                 sys.exit(f"the sound {model} does not train: {text}")
+        for model in SINGLE:
+            single_files(model, base / "single")
         if arguments.only is not None:
             print(case(arguments, base, arguments.only))
             return
@@ -72,10 +84,67 @@ def train(program, model, images, output, *more):
             "--steps", "1", "--resolution", "16", "--device", "cpu", "--output", output, *more]
 
 
+def single_files(model, folder):
+    """A model folder as one file in the original naming, by the plan of Tools/reference/single_file.py, in every layout."""
+    folder.mkdir(exist_ok=True)
+    stored = {}
+    for path in (FIXTURES / "models" / model).glob("*/*.safetensors"):
+        data = path.read_bytes()
+        size, = struct.unpack("<Q", data[:8])
+        for name, entry in json.loads(data[8:8 + size]).items():
+            if name != "__metadata__" and entry["dtype"] in ("F32", "F16"):
+                start, end = entry["data_offsets"]
+                stored[f"{path.parent.name}/{name}"] = entry["dtype"], entry["shape"], data[8 + size + start:8 + size + end]
+    tensors = {}
+    for name, entry in json.loads((FIXTURES / "single_files" / f"{model}.json").read_text())["plan"].items():
+        if any(source not in stored for source in entry["from"]):
+            continue  # whole numbers, which no model needs
+        dtype, shape, data = stored[entry["from"][0]] if entry["from"] else ("F32", [], struct.pack("<f", 1))
+        if entry["as"] == "rows":
+            shape, data = [len(entry["from"]) * shape[0], *shape[1:]], b"".join(stored[source][2] for source in entry["from"])
+        elif entry["as"] == "transposed":
+            numbers = array.array("I" if dtype == "F32" else "H", data)
+            data, shape = array.array(numbers.typecode, [number for column in range(shape[1]) for number in numbers[column::shape[1]]]).tobytes(), shape[::-1]
+        elif entry["as"] == "pixel":
+            shape = [*shape, 1, 1]
+        tensors[name] = dtype, shape, data
+    header, end = {}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + len(data)]}
+        end += len(data)
+    text = json.dumps(header).encode()
+    datas = [data for _, _, data in tensors.values()]
+    (folder / f"{model}.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + b"".join(datas))
+    with zipfile.ZipFile(folder / f"{model}.ckpt", "w", zipfile.ZIP_STORED) as file:
+        file.writestr("archive/data.pkl", pickle(tensors, b""))
+        for key, data in enumerate(datas):
+            file.writestr(f"archive/data/{key}", data)
+        file.writestr("archive/version", "3\n")
+    heads = [b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19", b"M\xe9\x03", b"}X\x0d\0\0\0little_endian\x88s"]
+    keys = b"](" + b"".join(b"X" + struct.pack("<I", len(str(key))) + str(key).encode() for key in range(len(datas))) + b"e"
+    sizes = {"F32": 4, "F16": 2}
+    storages = b"".join(struct.pack("<Q", len(data) // sizes[dtype]) + data for dtype, _, data in tensors.values())
+    (folder / f"{model}-legacy.ckpt").write_bytes(
+        b"".join(b"\x80\x02" + head + b"." for head in heads) + pickle(tensors, b"N") + b"\x80\x02" + keys + b"." + storages)
+
+
+def pickle(tensors, view):
+    """What torch.save writes of a dictionary of tensors, each with a storage of its own; `view` stands last in a storage's name."""
+    written = b"\x80\x02}X\x0a\0\0\0state_dict}("
+    for key, (name, (dtype, shape, _)) in enumerate(tensors.items()):
+        texts = [b"X" + struct.pack("<I", len(text)) + text for text in (name.encode(), b"storage", str(key).encode(), b"cpu")]
+        strides = [math.prod(shape[axis + 1:]) for axis in range(len(shape))]
+        count, sizes, steps = [b"".join(b"J" + struct.pack("<i", number) for number in numbers) for numbers in ([math.prod(shape)], shape, strides)]
+        kind = b"ctorch\n%sStorage\n" % (b"Float" if dtype == "F32" else b"Half")
+        written += (texts[0] + b"ctorch._utils\n_rebuild_tensor_v2\n((" + texts[1] + kind + texts[2] + texts[3] + count + view
+                    + b"tQK\0(" + sizes + b"t(" + steps + b"t\x89ccollections\nOrderedDict\n)RtR")
+    return written + b"us."
+
+
 def case(arguments, base, number):
     """Makes a case and runs it: its kind, the exit code, and what is wrong with how it ended."""
     draw = random.Random(f"{arguments.seed} {number}")
-    kind = KINDS[number % len(KINDS)]
+    kind = arguments.kind or KINDS[number % len(KINDS)]
     with tempfile.TemporaryDirectory(dir=base) as folder:
         folder = pathlib.Path(folder)
         name = draw.choice(MODELS)
@@ -98,6 +167,15 @@ def case(arguments, base, number):
             words = draw.choice([
                 generate + ["--model", model, "--embedding", damaged[0]], [arguments.program, "inspect", damaged[0], "--model", model],
                 [arguments.program, "convert", damaged[0], folder / draw.choice(["a.safetensors", "a.pt", "a.bin", "a.png"])]])
+        elif kind == "single-file":
+            name = draw.choice(SINGLE)
+            damaged = [pathlib.Path(shutil.copy(base / "single" / f"{name}{draw.choice(ENDINGS)}", folder))]
+            model = FIXTURES / "models" / name
+            words = draw.choice([
+                generate + ["--model", damaged[0], "--config", model], generate + ["--model", damaged[0]],
+                generate + ["--model", model, "--vae", damaged[0]], [arguments.program, "inspect", damaged[0]],
+                [arguments.program, "inspect", damaged[0], "--json"],
+                train(arguments.program, damaged[0], FIXTURES / "images", output, "--config", model)])
         elif kind == "checkpoint":
             shutil.copytree(base / name, folder / "run")
             damaged = [*sorted((folder / "run/checkpoints").iterdir()), folder / "run/training.json", folder / "run/metrics.csv"]
@@ -150,12 +228,12 @@ def damage(draw, path):
     ways = [flip, flip, cut, grow, splice]
     if path.suffix == ".json":
         ways = [retype, retype, drop, number, number, number, flip, cut]
-    elif path.suffix in (".pt", ".bin"):
-        ways = [pickled, pickled, pickled, flip, flip, cut, grow, splice]
+    elif path.suffix in (".pt", ".bin", ".ckpt"):
+        ways = [pickled, pickled, pickled, numbered, exchanged, flip, flip, cut, grow, splice]
     elif path.suffix == ".png" and draw.random() < 0.7:
         ways = [text, flip, flip, cut]
     elif path.suffix == ".safetensors":
-        ways = [header(retype), header(drop), header(number), header(number), header(flip), length, nonfinite, flip, cut, grow]
+        ways = [header(retype), header(drop), header(number), header(number), header(flip), header(swap), length, nonfinite, flip, cut, grow]
     for _ in range(draw.choice([1, 1, 1, 2, 5])):
         try:
             data = draw.choice(ways)(draw, data)
@@ -212,6 +290,29 @@ def pickled(draw, data):
     return bytes(damaged)
 
 
+def numbered(draw, data):
+    """Changes a number of the pickles, such as an axis or the size of a storage, to one that lies."""
+    places = [match.start() for match in re.finditer(rb"J..\0\0|J\xff\xff\xff\xff", data, re.DOTALL)]
+    if not places:
+        return flip(draw, data)
+    place = draw.choice(places)
+    return data[:place + 1] + struct.pack("<i", draw.choice([0, 1, -1, 2**31 - 1, -2**31, 65536, 3])) + data[place + 5:]
+
+
+def exchanged(draw, data):
+    """Exchanges two names of tensors of one length, or makes two of one."""
+    names = list(dict.fromkeys(TENSORS.findall(data)))
+    name = draw.choice(names) if names else b""
+    others = [other for other in names if len(other) == len(name) and other != name]
+    if not others:
+        return flip(draw, data)
+    other = draw.choice(others)
+    if draw.random() < 0.5:
+        return data.replace(name, other)
+    spare = b"\0" * len(name)
+    return data.replace(name, spare, 1).replace(other, name, 1).replace(spare, other, 1)
+
+
 def text(draw, data):
     """Damages the text of a card, if it is a plain one, and lets length and checksum fit again."""
     start = data.find(b"tEXt")
@@ -223,6 +324,20 @@ def text(draw, data):
     value = base64.b64encode(way(draw, base64.b64decode(value)))
     chunk = b"tEXt" + key + b"\0" + value
     return (data[:start - 4] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[start + 8 + size:])
+
+
+def swap(draw, data):
+    """Exchanges what a header says of two tensors."""
+    document = json.loads(data)
+    names = [name for name in document if name != "__metadata__"]
+    if len(names) < 2:
+        raise ValueError
+    one, other = draw.sample(names, 2)
+    if draw.random() < 0.5:
+        document[one], document[other] = document[other], document[one]
+    else:  # the same bytes under both names
+        document[one] = document[other]
+    return json.dumps(document).encode()
 
 
 def header(way):

@@ -103,6 +103,16 @@ archive("hostile-numpy.pt", pickle.dumps({"a": numpy.zeros(3, numpy.float32)}, 2
 archive("hostile-inst.pt", b"\x80\x02(X\x01\x00\x00\x00aios\nsystem\n.")
 archive("hostile-object.pt", b"\x80\x02(ccollections\nOrderedDict\no.")
 archive("hostile-extension.pt", b"\x80\x02\x82\x01.")
+# Objects made without a call; what is called is kept and fetched again, or stands beside sound weights.
+archive("hostile-new.pt", b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00a\x85\x81.")
+archive("hostile-new-4.pt", b"\x80\x04\x8c\x02os\x8c\x06system\x93)}\x92.")
+archive("hostile-memo.pt", b"\x80\x02X\x02\x00\x00\x00osq\x000X\x06\x00\x00\x00systemq\x010h\x00h\x01\x93X\x01\x00\x00\x00a\x85R.")
+archive("hostile-reference.pt", b"\x80\x02X\x05\x00\x00\x00/etc/Q.")
+archive("hostile-state.pt", b"\x80\x02ccollections\nOrderedDict\n)R(X\x09\x00\x00\x00__class__cos\nsystem\nub.")
+archive("bomb-memo.pt", b"\x80\x02]" + b"r\xff\xff\xff\xff" * 10 + b"j\xfe\xff\xff\xff.")
+archive("bomb-text.pt", b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7f.")
+archive("bomb-bytes.pt", b"\x80\x05B\xff\xff\xff\xffa.")
+archive("bomb-fetch.pt", b"\x80\x02]q\x00(" + b"h\x00" * 5_000 + b"e" + b"(" + b"h\x00" * 5_000 + b"t.")
 archive("hostile-name.pt", b"\x80\x02cos\r\x1b[31m\nsystem" + b"m" * 500 + b"\n)R.")
 
 
@@ -183,6 +193,31 @@ def wide(data, table, end):
 
 
 lie("false-wide-numbers.pt", wide)
+
+
+def wide_member(data, table, end):
+    """A member whose size stands in 64 bits, and is the largest that there is."""
+    place = second(table) + 46 + len("archive/data/0")
+    extra = struct.pack("<HHQQ", 1, 16, 2**63 - 1, 2**63 - 1)
+    data[place:place] = extra
+    struct.pack_into("<II", data, second(table) + 20, 2**32 - 1, 2**32 - 1)
+    struct.pack_into("<H", data, second(table) + 30, len(extra))
+    struct.pack_into("<I", data, end + len(extra) + 12, end - table + len(extra))
+
+
+lie("false-wide-member.pt", wide_member)
+
+# The layout before 1.6: hostile in each of its pickles, and storages that are larger than the file.
+heads = [b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80\x02M\xe9\x03.", b"\x80\x02}X\x0d\x00\x00\x00little_endian\x88s."]
+run = b"\x80\x02cos\nsystem\nX\x01\x00\x00\x00a\x85R."
+old = sound.replace(b"K\x04tQ", b"K\x04NtQ")
+keys = b"\x80\x02]X\x01\x00\x00\x000a."
+(folder / "hostile-legacy-machine.pt").write_bytes(b"".join(heads[:2]) + run + old + keys)
+(folder / "hostile-legacy.pt").write_bytes(b"".join(heads) + run + keys)
+(folder / "hostile-legacy-keys.pt").write_bytes(b"".join(heads) + old + run)
+(folder / "false-legacy-count.pt").write_bytes(b"".join(heads) + old + keys + struct.pack("<Q", 2**62) + b"\0" * 16)
+(folder / "false-legacy-end.pt").write_bytes(b"".join(heads) + old + keys + struct.pack("<Q", 4) + b"\0" * 8)
+(folder / "false-legacy-keys.pt").write_bytes(b"".join(heads) + old + b"\x80\x02](" + b"X\x01\x00\x00\x001" * 1000 + b"e." + b"\0" * 8000)
 
 # Sizes and places in 64 bits, where they would fit 32.
 with zipfile.ZipFile(folder / "webui.pt") as file:

@@ -23,7 +23,10 @@ public struct OtherContent: Sendable, Hashable {
       OtherContent("a LoRA"),
       ["lora_unet_*", "lora_te*", "*.lora_down.*", "*.lora_up.*", "*.lora_A.*", "*.lora.up.*", "*.hada_w1_a"]
     ),
-    (OtherContent("a checkpoint of a training run", remedy: "name the model that the run was started with"), ["rows", "optimizer"]),
+    (
+      OtherContent("a checkpoint of a training run", remedy: "name the model that the run was started with"),
+      ["rows", "optimizer"]
+    ),
     (OtherContent("Stable Diffusion 3"), ["model.diffusion_model.joint_blocks", "joint_blocks"]),
     (
       OtherContent("Flux or a model built like it"),

@@ -97,7 +97,7 @@ public enum TorchSave {
     var (file, directory) = (Data(), Data())
     for (name, data) in members {
       var common = bytes(20 as UInt16) + Data(count: 8)
-      common += bytes(data.withUnsafeBytes { CRC32.checksum($0) })
+      common += bytes(data.withUnsafeBytes { CRC32.iso.checksum($0) })
       common += bytes(UInt32(data.count)) + bytes(UInt32(data.count))
       common += bytes(UInt16(name.utf8.count)) + Data(count: 2)
       directory += bytes(0x0201_4B50 as UInt32) + bytes(20 as UInt16)

@@ -39,17 +39,20 @@ struct ComparisonSections {
     )
   }
 
-  /// For each prompt that a run has previews of, every run's last picture of it.
+  /// For each prompt that a run has previews of, every run's picture of it with the word that it left, else its last.
   private var previews: HTML {
     let all = runs.map { $0.previews() }
     var prompts: [String] = []
     for row in all.joined() where !prompts.contains(row.prompt) { prompts.append(row.prompt) }
     let rows = prompts.map { prompt -> HTML in
       let figures = zip(zip(names, runs), all).compactMap { run, rows -> HTML? in
-        guard let last = rows.first(where: { $0.prompt == prompt })?.pictures.last else { return nil }
+        let pictures = rows.first { $0.prompt == prompt }?.pictures ?? []
+        guard let last = pictures.last(where: { $0.step == run.1.report.resultStep }) ?? pictures.last else {
+          return nil
+        }
         return ReportPieces.figure(
           last.url, in: run.1.folder, alt: "“\(prompt)” of the run \(run.0), step \(last.step)",
-          caption: "\(run.0), step \(last.step)", pictures)
+          caption: "\(run.0), step \(last.step)", self.pictures)
       }
       return "<h3>\(prompt)</h3>\n<div class=\"pictures\">\(figures)</div>\n"
     }

@@ -75,6 +75,7 @@ public struct ReportPage {
     <meta charset="utf-8"/>
     <meta name="viewport" content="width=device-width, initial-scale=1"/>
     <meta name="color-scheme" content="light dark"/>
+    <link rel="icon" href="data:,"/>
     <title>\(title)</title>
     \(head)
     <style>\(HTML(raw: embedded(report_style)))</style>

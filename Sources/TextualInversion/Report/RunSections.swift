@@ -66,11 +66,9 @@ struct RunSections {
         shown = (0..<Self.mostPreviews).map { all[$0 * (all.count - 1) / (Self.mostPreviews - 1)] }
       }
       let figures = shown.map { picture -> HTML in
-        let time =
-          picture.step == 0
-          ? "before training" : "step \(picture.step)" + (isResult(picture.step) ? ", what is left" : "")
+        let caption = time(picture.step)
         return ReportPieces.figure(
-          picture.url, in: run.folder, alt: "“\(row.prompt)”, \(time)", caption: time, pictures)
+          picture.url, in: run.folder, alt: "“\(row.prompt)”, \(caption)", caption: caption, pictures)
       }
       let left = row.pictures.count - shown.count
       return """
@@ -83,8 +81,11 @@ struct RunSections {
     return "\(rows)"
   }
 
-  /// Whether the rows of a step were left in place of the last one's.
-  private func isResult(_ step: Int) -> Bool { step == report.resultStep && step != report.stepsDone }
+  /// When something was so, and whether that is what the run left in place of the last step's.
+  private func time(_ step: Int) -> String {
+    if step == 0 { return "before training" }
+    return "step \(step)" + (step == report.resultStep && step != report.stepsDone ? ", what is left" : "")
+  }
 
   private var curves: HTML {
     func curve(_ column: String, _ label: String, _ color: Int) -> CurvePlot.Curve {
@@ -92,7 +93,7 @@ struct RunSections {
     }
     var loss = curve("loss", "training loss", 0)
     loss.isSmoothed = true
-    let heldOut = CurvePlot.Curve(label: "held-out loss", points: run.heldOutLosses, color: 1, isMarked: true)
+    let heldOut = CurvePlot.Curve(label: "held-out loss", points: run.heldOutLosses, isMarked: true)
     let both = [("", "first text encoder", 0), ("_2", "second text encoder", 1)]
     let plots = [
       CurvePlot(title: "Training loss, and its running mean", curves: [loss]),
@@ -116,7 +117,7 @@ struct RunSections {
         }
         return "<ol>\(words)</ol>"
       }
-      return [snapshot.step == 0 ? "before" : "step \(snapshot.step)"] + cells
+      return ["\(time(snapshot.step))"] + cells
     }
     return ReportPieces.table(
       "The vocabulary's words nearest to each vector, with the cosine of the angle between them",

@@ -72,7 +72,8 @@ final class LiveServer: HTTPHandler {
   private func page() -> HTTPResponse {
     guard let folder = live.folder, let run = try? RunRecord(folder) else {
       return Self.answer(
-        "<!doctype html><meta http-equiv=refresh content=1><title>ti-gpu</title>The run begins.", "text/html")
+        "<!doctype html><meta http-equiv=refresh content=1><link rel=icon href=data:,><title>ti-gpu</title>The run begins.",
+        "text/html")
     }
     let nonce = Self.secret()
     var answer = Self.answer(ReportPage([run], pictures: .served).livePage(token: token, nonce: nonce), "text/html")

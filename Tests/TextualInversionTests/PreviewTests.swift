@@ -146,6 +146,18 @@ import Testing
     }
   }
 
+  /// Of several words each is seen, from the same noise.
+  @Test func eachTaughtWordIsDrawn() throws {
+    var settings = try DemoRun.settings(steps: 1)
+    settings.otherWords = [
+      Word(try Placeholder("<b>", vectors: 1), initializer: "dog"),
+      Word(try Placeholder("<c>", vectors: 1), initializer: "red", role: .private),
+    ]
+    let pictures = PreviewPolicy(prompts: ["<b> alone", "a {} on a {}"]).pictures(of: settings)
+    #expect(pictures.map(\.prompt) == ["<b> alone", "a <my-cat> on a <my-cat>", "a <b> on a <b>"])
+    #expect(pictures.map(\.seed) == [0, 1, 1])
+  }
+
   @Test func whatCannotBeDrawnIsSaid() throws {
     try TemporaryFolder.with { url in
       let folder = try RunFolder(new: url)

@@ -6,7 +6,7 @@ public struct PreviewPolicy: Sendable, Hashable, Codable {
   /// Steps from one round of previews to the next; nil for one at the end where prompts are given, else for none but those that
   /// are asked for.
   public var every: Int?
-  /// One picture each, `{}` standing for the word; the first sentence of the kind's own where there are none.
+  /// One picture each, `{}` standing for the word, of several for each in turn; the first sentence of the kind's own where there are none.
   public var prompts: [String]
   public var negativePrompt: String
 
@@ -43,19 +43,21 @@ public struct PreviewPolicy: Sendable, Hashable, Codable {
     _ = try model.sampler(Self.sampler, steps: Self.samplerSteps)
   }
 
-  /// One picture a prompt. Seeds are the prompts' numbers, from 0, in every run: pictures of two runs, and of two steps, differ by
-  /// the word alone.
+  /// One picture a prompt, and of one with `{}` one a taught word. Seeds are the prompts' numbers, from 0, in every run: pictures of two
+  /// runs, of two steps and of two words differ by the word alone.
   func pictures(of settings: TrainingSettings) -> [GenerationSettings] {
     let prompts = prompts.isEmpty ? Array(settings.kind.templates.prefix(1)) : prompts
-    return prompts.enumerated().map { index, prompt in
-      var drawn = GenerationSettings(
-        prompt: PromptTemplates.filled(prompt, with: settings.placeholder.word), width: settings.resolution,
-        height: settings.resolution)
-      drawn.negativePrompt = negativePrompt
-      drawn.sampler = Self.sampler
-      drawn.steps = Self.samplerSteps
-      drawn.seed = UInt64(index)
-      return drawn
+    let words = settings.taughtWords
+    return prompts.enumerated().flatMap { index, prompt in
+      words.prefix(prompt.contains(PromptTemplates.placeholder) ? words.count : 1).map { word in
+        var drawn = GenerationSettings(
+          prompt: PromptTemplates.filled(prompt, with: word), width: settings.resolution, height: settings.resolution)
+        drawn.negativePrompt = negativePrompt
+        drawn.sampler = Self.sampler
+        drawn.steps = Self.samplerSteps
+        drawn.seed = UInt64(index)
+        return drawn
+      }
     }
   }
 }

@@ -28,7 +28,7 @@ struct ComparisonSections {
       let report = run.report
       let heldOut = run.metrics.values("held_out_loss").map(\.y)
       let cells = [
-        run.word, run.state, "\(run.stepsDone) of \(report.settings.steps)", ReportPieces.duration(report.seconds),
+        run.words, run.state, "\(run.stepsDone) of \(report.settings.steps)", ReportPieces.duration(report.seconds),
         ReportPieces.number(report.finalLoss), ReportPieces.number(heldOut.min()), report.device ?? "",
       ]
       return ["\(name)"] + cells.map { cell -> HTML in "\(cell)" }

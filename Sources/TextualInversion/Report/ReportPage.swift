@@ -89,7 +89,7 @@ public struct ReportPage {
   }
 
   private var title: String {
-    runs.count == 1 ? "Learning \(runs[0].word)" : "\(runs.count) runs: \(names.joined(separator: ", "))"
+    runs.count == 1 ? "Learning \(runs[0].words)" : "\(runs.count) runs: \(names.joined(separator: ", "))"
   }
 
   /// What tells the runs apart: their folders' names, with those they lie in where names are the same.

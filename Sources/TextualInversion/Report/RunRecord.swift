@@ -23,7 +23,7 @@ public struct RunRecord: Sendable {
 
   /// The folder's own name.
   var name: String { folder.url.standardizedFileURL.lastPathComponent }
-  var word: String { report.settings.placeholder.word }
+  var words: String { report.settings.taughtWords.joined(separator: ", ") }
 
   /// Where the run stands, in words.
   var state: String {

@@ -94,8 +94,7 @@ public final class RunContext {
 
   /// The taught words with other rows: `initialParameters`, or those of a `StepResult`.
   public func embeddings(of parameters: Parameters) -> [EmbeddingFile] {
-    settings.words.filter { $0.role == .taught }.map(\.placeholder.word)
-      .map { EmbeddingFile(word: $0, rows: parameters.rows(of: $0)) }
+    settings.taughtWords.map { EmbeddingFile(word: $0, rows: parameters.rows(of: $0)) }
   }
 
   /// A picture drawn with the run's own text encoders and UNet: with the taught words as they are now, or as given. The run's

@@ -62,6 +62,9 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   /// All words that are trained, the taught one first.
   public var words: [Word] { [Word(placeholder, initializer: initializer)] + otherWords }
 
+  /// The words that the run is for.
+  var taughtWords: [String] { words.filter { $0.role == .taught }.map(\.placeholder.word) }
+
   /// The rule of update.
   public var rule: any Optimizer {
     switch method {

@@ -65,7 +65,7 @@ import Testing
     ("false-wide-numbers.pt", "does not end as one"), ("hostile-new.pt", "os.system"),
     ("hostile-new-4.pt", "os.system"), ("hostile-memo.pt", "os.system"), ("hostile-reference.pt", "no storage"),
     ("hostile-state.pt", "os.system"), ("bomb-memo.pt", "has not kept"), ("bomb-text.pt", "too early"),
-    ("bomb-bytes.pt", "too early"), ("bomb-fetch.pt", "too deep"), ("false-wide-member.pt", "table of members"),
+    ("bomb-bytes.pt", "too early"), ("bomb-fetch.pt", "too deep"), ("false-wide-member.pt", "ends behind the file"),
     ("hostile-legacy-machine.pt", "os.system"), ("hostile-legacy.pt", "os.system"),
     ("hostile-legacy-keys.pt", "os.system"), ("false-legacy-count.pt", "ends too early"),
     ("false-legacy-end.pt", "ends too early"), ("false-legacy-keys.pt", "ends too early"),

@@ -98,7 +98,9 @@ import TextualInversion
 
   /// What lies about under the names of embeddings, and is none.
   @Test(arguments: [
-    (["lora_unet_a.lora_down.weight", "b"], "a LoRA"), (["text_model.a.weight", "text_model.b.weight"], "a model"),
+    (["lora_unet_a.lora_down.weight", "b"], "a LoRA"),
+    (["text_model.a.weight", "text_model.b.weight"], "a text encoder"),
+    (["model.diffusion_model.input_blocks.0.0.weight", "first_stage_model.a"], "is a model,"),
     (["rows.text_encoder.<toy>"], "a checkpoint of a training run"), (["emb_params", "<toy>"], "several conventions"),
     (["clip_l", "emb_params"], "another tensor has as well"), ([], "holds no tensors"),
   ])

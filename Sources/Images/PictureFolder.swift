@@ -9,6 +9,8 @@ public struct PictureFolder<Element> {
   public let pictures: [(url: URL, value: Element)]
   /// What lies in the folder and was passed over, with the reason in a few words, in the order of the names.
   public let skipped: [(name: String, reason: String)]
+  /// For each picture, the text beside it that says what it shows: `NAME.txt` or else `NAME.caption`, as other trainers have it.
+  public let captions: [URL?]
 
   /// Reads every PNG, JPEG and WebP picture directly in a folder, whatever its name ends in, and keeps what
   /// `transform` makes of it.
@@ -30,7 +32,8 @@ public struct PictureFolder<Element> {
     var skipped: [(name: String, reason: String)] = []
     var unreadable: [String] = []
     var folders: [String] = []
-    let captions = captionNames(entries.map { String(decoding: $0, as: UTF8.self) })
+    let captionNames = captionNames(entries.map { String(decoding: $0, as: UTF8.self) })
+    var captions: [String: URL] = [:]
     for bytes in entries {
       let name = String(decoding: bytes, as: UTF8.self)
       // Such a name is no text: a path with it would lead elsewhere.
@@ -55,9 +58,13 @@ public struct PictureFolder<Element> {
         picture = try Picture(contentsOf: url)
       } catch {
         // What could not be read at all is judged by its name: looking into a pipe would never end.
+        if captionNames.contains(name) {
+          captions[name] = url
+          continue
+        }
         let isPicture = error.kind == .badData && beginsAsPicture(url)
         if isPicture || isPictureName(name) { unreadable.append(name) }
-        skipped.append((name, captions.contains(name) ? "captions are not read" : error.inside(.file(url)).message))
+        skipped.append((name, error.inside(.file(url)).message))
         continue
       }
       pictures.append((url, try transform(picture)))
@@ -79,8 +86,18 @@ public struct PictureFolder<Element> {
       throw UserError(
         .noInput, at: .file(folder), "no PNG, JPEG or WebP picture in it", remedy: "name a folder of pictures")
     }
+    let taken = pictures.map { picture in
+      let base = stem(picture.url.lastPathComponent)
+      return captionEndings.map { "\(base).\($0)" }.first { captions[$0] != nil }
+    }
+    for name in Set(captions.keys).subtracting(taken.compactMap(\.self)) {
+      let isSecond = taken.contains { $0.map(stem) == stem(name) }
+      skipped.append(
+        (name, isSecond ? "a second caption of one picture" : "the caption of a picture that is passed over"))
+    }
+    self.captions = taken.map { $0.flatMap { captions[$0] } }
     self.pictures = pictures
-    self.skipped = skipped
+    self.skipped = skipped.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
   }
 }
 
@@ -102,14 +119,16 @@ private func isPictureName(_ name: String) -> Bool {
   !name.hasPrefix(".") && pictureEndings.contains((name as NSString).pathExtension.lowercased())
 }
 
-/// The names of texts beside a picture of the same name, as captions lie for other trainers.
+/// What the names of captions end in; the first goes before the second.
+private let captionEndings = ["txt", "caption"]
+
+private func stem(_ name: String) -> String { (name as NSString).deletingPathExtension }
+
+/// The names of texts beside a picture of the same name.
 private func captionNames(_ names: [String]) -> Set<String> {
-  let pictures = Set(names.filter(isPictureName).map { ($0 as NSString).deletingPathExtension })
+  let pictures = Set(names.filter(isPictureName).map(stem))
   return Set(
-    names.filter {
-      let name = $0 as NSString
-      return ["txt", "caption"].contains(name.pathExtension) && pictures.contains(name.deletingPathExtension)
-    })
+    names.filter { captionEndings.contains(($0 as NSString).pathExtension) && pictures.contains(stem($0)) })
 }
 
 /// How many pictures lie directly in a folder, by their names.

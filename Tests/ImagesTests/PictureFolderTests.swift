@@ -119,11 +119,15 @@ import Testing
       #expect(error?.kind == .badData && error?.message.contains("IMG_1.HEIC") == true)
       #expect(error?.message.contains("save them as PNG or JPEG") == true)
       try copy("rgb.png", to: folder, as: "a.b.png")
-      for name in ["a.b.txt", "a.txt", "IMG_1.caption"] {
+      try copy("rgb.png", to: folder, as: "z.png")
+      for name in ["a.b.caption", "a.b.txt", "a.txt", "IMG_1.caption"] {
         try Data("a toy".utf8).write(to: folder.appendingPathComponent(name))
       }
-      let skipped = try PictureFolder(folder).skipped
-      #expect(skipped.filter { $0.reason == "captions are not read" }.map(\.name) == ["IMG_1.caption", "a.b.txt"])
+      let read = try PictureFolder(folder)
+      #expect(read.captions.map { $0?.lastPathComponent } == ["a.b.txt", nil])
+      #expect(read.skipped.map(\.name) == ["IMG_1.HEIC", "IMG_1.caption", "a.b.caption", "a.txt"])
+      #expect(read.skipped[1].reason == "the caption of a picture that is passed over")
+      #expect(read.skipped[2].reason == "a second caption of one picture")
       let lost = folder.appendingPathComponent("lost")
       try FileManager.default.createSymbolicLink(atPath: lost.path, withDestinationPath: "gone")
       #expect(userError { _ = try PictureFolder(lost) }?.message.contains("a link to gone") == true)

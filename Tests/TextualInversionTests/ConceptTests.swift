@@ -27,18 +27,25 @@ import TextualInversion
   /// One line a reason, however many files.
   @Test func saysWhatIsPassedOver() throws {
     try TemporaryFolder.with { folder in
-      for index in 1...7 {
+      for index in 1...9 {
         try save("\(index).png", 8, 8, in: folder)
-        try Data("a toy".utf8).write(to: folder.appendingPathComponent("\(index).txt"))
+        let text = Data([[], [0xFF], Array("a toy\n\n a ball\n".utf8)][min(index, 3) - 1])
+        try text.write(to: folder.appendingPathComponent("\(index).txt"))
       }
       try Data("{}".utf8).write(to: folder.appendingPathComponent("a.json"))
       let concept = try Concept(folder: folder, resolution: 8, fitting: .crop)
       #expect(
         concept.warnings == [
-          "passed over 1.txt, 2.txt, 3.txt, 4.txt, 5.txt and 2 more: captions are not read",
-          "passed over a.json: not a PNG, JPEG or WebP picture",
+          "passed over a.json: not a PNG, JPEG or WebP picture", "passed over 1.txt: an empty caption",
+          "passed over 2.txt: is no text in UTF-8; save it as such",
         ])
-      #expect(concept.skipped.count == 8)
+      #expect(concept.skipped.count == 3)
+      #expect(concept.captions.map { $0?.lines } == [nil, nil] + Array(repeating: ["a toy", "a ball"], count: 7))
+      let without = try Concept(folder: folder, resolution: 8, fitting: .crop, readsCaptions: false)
+      #expect(without.captions.allSatisfy { $0 == nil })
+      #expect(
+        without.warnings.last
+          == "passed over 1.txt, 2.txt, 3.txt, 4.txt, 5.txt and 4 more: captions are not read in this run")
     }
   }
 

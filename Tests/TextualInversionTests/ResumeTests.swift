@@ -27,18 +27,19 @@ import TextualInversion
     settings.loss.noiseOffset = 0.1
     settings.loss.timesteps = 100..<900
     if method != .spherical { settings.loss.maxGradientNorm = 1e-3 }
+    settings.captions.shuffles = true
     return settings
   }
 
   /// Trains until `stop` steps are done, in `folder`; from the newest checkpoint in it where `resumes`.
   private func train<B: Backend>(
     on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil,
-    method: TrainingMethod = .plain, model: URL = DemoModel.model
+    method: TrainingMethod = .plain, model: URL = DemoModel.model, pictures: URL = DemoConcept.myCat.folder
   ) throws {
     let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
     #expect(!resumes || folder.earlier?.checkpoint != nil)
     let run = try TrainingRun(
-      model: DiffusersFolder(model), pictures: DemoConcept.myCat.folder, settings: settings(backend.precision, method),
+      model: DiffusersFolder(model), pictures: pictures, settings: settings(backend.precision, method),
       folder: folder, checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
     let outcome = try run.run { event, run in
       if case .stepped(let result) = event, result.step >= stop { run.requestStop() }
@@ -105,6 +106,41 @@ import TextualInversion
           let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
           #expect(try Data(contentsOf: killed.appendingPathComponent(name)) == expected, "\(name)")
         }
+      }
+    }
+  }
+
+  /// With captions whose parts are shuffled and now and then left out. One that is changed, added or taken away is another run.
+  @Test(arguments: TestBackends.float32) func bytesAreTheSameWithCaptions(backend: TestBackend) throws {
+    try backend.run { backend in
+      try TemporaryFolder.with { parent in
+        let pictures = parent.appendingPathComponent("pictures")
+        let caption = pictures.appendingPathComponent("1.txt")
+        let (unbroken, broken) = (parent.appendingPathComponent("unbroken"), parent.appendingPathComponent("broken"))
+        let plain = parent.appendingPathComponent("plain")
+        try FileManager.default.copyItem(at: DemoConcept.myCat.folder, to: pictures)
+        try train(on: backend, in: plain, until: Self.steps, pictures: pictures)
+        for name in 1...5 {
+          try Data("on a beach, sunny, warm, windy".utf8).write(to: pictures.appendingPathComponent("\(name).txt"))
+        }
+        try train(on: backend, in: unbroken, until: Self.steps, pictures: pictures)
+        try train(on: backend, in: broken, until: 2, pictures: pictures)
+        let old = try Data(contentsOf: caption)
+        for text in ["on a hill", nil] {
+          try FileManager.default.removeItem(at: caption)
+          try text.map { try Data($0.utf8).write(to: caption) }
+          let error = userError {
+            try train(on: backend, in: broken, until: Self.steps, resumes: true, pictures: pictures)
+          }
+          #expect(error?.message.contains("the caption 1.txt") == true)
+          try old.write(to: caption)
+        }
+        try train(on: backend, in: broken, until: Self.steps, resumes: true, pictures: pictures)
+        func rows(_ folder: URL) throws -> Data {
+          try Data(contentsOf: folder.appendingPathComponent("learned_embeds.safetensors"))
+        }
+        #expect(try rows(broken) == rows(unbroken))
+        #expect(try rows(plain) != rows(unbroken))
       }
     }
   }

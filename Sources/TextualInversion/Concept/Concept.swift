@@ -8,6 +8,8 @@ public struct Concept: Sendable {
   public let files: [URL]
   /// The squares, in the same order.
   public let pictures: [FittedPicture]
+  /// What is written beside them, in the same order.
+  public let captions: [CaptionText?]
   /// Files that were passed over, with the reason: "name: reason".
   public let skipped: [String]
 
@@ -17,18 +19,38 @@ public struct Concept: Sendable {
   /// Reads every picture of a folder.
   ///
   /// - Throws: `UserError(.noInput)` for a missing folder or one without pictures, `.badData` if none can be read.
-  package init(folder: URL, resolution: Int, fitting: PictureFitting) throws(UserError) {
+  package init(
+    folder: URL, resolution: Int, fitting: PictureFitting, readsCaptions: Bool = true
+  ) throws(UserError) {
     let read = try PictureFolder(folder) { picture in
       Square(
         fitted: FittedPicture(picture, side: resolution, fitting: fitting), hasTransparency: picture.hasTransparency)
     }
     files = read.pictures.map(\.url)
     pictures = read.pictures.map(\.value.fitted)
-    skipped = read.skipped.map { "\($0.name): \($0.reason)" }
+    var skipped = read.skipped
+    var captions: [CaptionText?] = []
+    for file in read.captions {
+      var text: CaptionText?
+      if let file {
+        let name = file.lastPathComponent
+        if readsCaptions {
+          do throws(UserError) {
+            text = try CaptionText(file)
+            if text?.lines.isEmpty == true { skipped.append((name, "an empty caption")) }
+          } catch { skipped.append((name, error.inside(.file(file)).message)) }
+        } else {
+          skipped.append((name, "captions are not read in this run"))
+        }
+      }
+      captions.append(text.flatMap { $0.lines.isEmpty ? nil : $0 })
+    }
+    self.captions = captions
+    self.skipped = skipped.map { "\($0.name): \($0.reason)" }
     let named = read.pictures.map { (name: $0.url.lastPathComponent, square: $0.value) }
     let small = named.filter { min($0.square.cut.originalWidth, $0.square.cut.originalHeight) * 2 <= resolution }
     let transparent = named.filter(\.square.hasTransparency)
-    var warnings = Self.passedOver(read.skipped)
+    var warnings = Self.passedOver(skipped)
     if !small.isEmpty {
       warnings.append(
         "far smaller than the \(resolution) pixels that are learned, and blown up: "

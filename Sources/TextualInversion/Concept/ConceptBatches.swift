@@ -24,7 +24,6 @@ public struct ConceptBatches: BatchSource {
     }
     let seed = settings.seed
     let turn = step * settings.accumulation + microBatch
-    let prompt = RandomStream.prompts.generator(seed: seed, step: turn)
     let time = RandomStream.timesteps.generator(seed: seed, step: turn)
     let flip = RandomStream.flips.generator(seed: seed, step: turn)
     let pictures = (0..<settings.batchSize).map { pictureIndex(turn * settings.batchSize + $0) }
@@ -40,20 +39,19 @@ public struct ConceptBatches: BatchSource {
     let posteriorNoise = RandomStream.posterior.generator(seed: seed, step: turn).normals(shape.count)
 
     var values: [Float] = []
-    var sentences: [Int] = []
     var timesteps: [Int] = []
     for sample in 0..<settings.batchSize {
       values += latents.sample(
         pictures[sample],
         mirrored: settings.flips && flip.integer(below: 2, at: sample) == 1,
         noise: Array(posteriorNoise[sample * size..<(sample + 1) * size]))
-      sentences.append(prompt.integer(below: prompts.count, at: sample))
       timesteps.append(times.lowerBound + time.integer(below: times.count, at: sample))
     }
     return Batch(
       latents: HostTensor(shape, values),
       noise: noise(shape, turn: turn),
-      timesteps: timesteps, tokens: prompts.tokens(sentences), cuts: pictures.map { latents.entries[$0].cut })
+      timesteps: timesteps, tokens: prompts.tokens(pictures: pictures, turn: turn),
+      cuts: pictures.map { latents.entries[$0].cut })
   }
 
   /// Normal noise, each channel of a sample shifted by the settings' share of one more number.

@@ -32,7 +32,8 @@ struct Provenance {
     } else {
       result["ti-gpu.model_sha256"] = Self.hash(fingerprint.model.map { "\($0.value)  \($0.key)\n" })
     }
-    result["ti-gpu.data_sha256"] = Self.hash(fingerprint.pictures.values.map { $0 + "\n" })
+    result["ti-gpu.data_sha256"] = Self.hash(
+      (Array(fingerprint.pictures.values) + fingerprint.captions.values).map { $0 + "\n" })
     result["ti-gpu.pictures"] = "\(fingerprint.pictures.count)"
     return result
   }

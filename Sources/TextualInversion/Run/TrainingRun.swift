@@ -91,7 +91,6 @@ public final class TrainingRun<B: Backend> {
         tokenizers.append(tokenizer)
       }
       self.vocabularies = vocabularies
-      prompts = try TrainingPrompts(settings, tokenizers: tokenizers, warn: { warnings.append($0) })
       let checkpoint = folder.earlier?.checkpoint
       let initial = try InitialRows(
         settings.words, encoders: Array(zip(encoders, plain)), model: model, optimizer: self.optimizer)
@@ -101,8 +100,14 @@ public final class TrainingRun<B: Backend> {
         largest[name.encoder] = max(largest[name.encoder] ?? 0, rows.rowNorms.max() ?? 0)
       }
       largestRowNorm = largest.mapValues { Self.divergence * $0 }
-      concept = try Concept(folder: pictures, resolution: settings.resolution, fitting: settings.fitting)
+      concept = try Concept(
+        folder: pictures, resolution: settings.resolution, fitting: settings.fitting,
+        readsCaptions: settings.captions.areRead)
       warnings += concept.warnings
+      let names = concept.files.map(\.lastPathComponent)
+      prompts = try TrainingPrompts(
+        settings, sentences: TrainingSentences(settings, pictures: names, captions: concept.captions), pictures: names,
+        tokenizers: tokenizers, warn: { warnings.append($0) })
       report.report.skippedPictures = concept.skipped
       let state =
         checkpoint?.state
@@ -244,6 +249,8 @@ public final class TrainingRun<B: Backend> {
   private static func fingerprint(_ model: any ModelSource, _ concept: Concept) throws(UserError) -> Fingerprint {
     var pictures: [String: String] = [:]
     for file in concept.files { pictures[file.lastPathComponent] = try FileHash.sha256(of: file) }
-    return Fingerprint(model: try model.sha256(), pictures: pictures)
+    var captions: [String: String] = [:]
+    for file in concept.captions.compactMap(\.?.file) { captions[file.lastPathComponent] = try FileHash.sha256(of: file) }
+    return Fingerprint(model: try model.sha256(), pictures: pictures, captions: captions)
   }
 }

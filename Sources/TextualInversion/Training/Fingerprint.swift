@@ -1,15 +1,26 @@
 import Tensors
 
-/// What a run was made from, by its content: hashes of the model's files and of the pictures.
+/// What a run was made from, by its content: hashes of the model's files, of the pictures and of their captions.
 public struct Fingerprint: Sendable, Hashable, Codable {
   /// SHA-256 of the model's files, by their path in the model folder.
   public let model: [String: String]
   /// SHA-256 of the pictures, by their file name.
   public let pictures: [String: String]
+  /// SHA-256 of the texts beside them that are read, by their file name.
+  public let captions: [String: String]
 
-  public init(model: [String: String], pictures: [String: String]) {
+  public init(model: [String: String], pictures: [String: String], captions: [String: String] = [:]) {
     self.model = model
     self.pictures = pictures
+    self.captions = captions
+  }
+
+  /// From a file; an older one knows no captions.
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    model = try container.decode([String: String].self, forKey: .model)
+    pictures = try container.decode([String: String].self, forKey: .pictures)
+    captions = try container.decodeIfPresent([String: String].self, forKey: .captions) ?? [:]
   }
 
   /// What is not as it was in `earlier`, a phrase each: "the model's unet/config.json changed (3f… to 9a…)".
@@ -29,6 +40,6 @@ public struct Fingerprint: Sendable, Hashable, Codable {
       earlier.model[file.key] != nil || earlier.model.keys.contains { $0.hasSuffix(".json") }
     }
     return differences("the model's", earlier.model, covered)
-      + differences("the picture", earlier.pictures, pictures)
+      + differences("the picture", earlier.pictures, pictures) + differences("the caption", earlier.captions, captions)
   }
 }

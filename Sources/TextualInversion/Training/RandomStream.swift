@@ -10,6 +10,7 @@ public enum RandomStream: UInt32, Sendable {
   case noise
   case initialLatents
   case noiseOffset
+  case captions = 32
 
   /// The stream's generator for step `step` of the run with seed `seed`.
   func generator(seed: UInt64, step: Int = 0) -> Philox {

@@ -18,6 +18,8 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var kind: ConceptKind
   /// The prompts, each with `{}` where the word goes; the kind's own where none are given.
   public var templates: [String]?
+  /// What becomes of the texts beside the pictures.
+  public var captions = CaptionSettings()
   public var method: TrainingMethod
   public var steps: Int
   public var batchSize: Int
@@ -84,6 +86,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     pooling = try container.decodeIfPresent(TextPooling.self, forKey: .pooling) ?? .endOfText
     kind = try container.decode(ConceptKind.self, forKey: .kind)
     templates = try container.decodeIfPresent([String].self, forKey: .templates)
+    captions = try container.decodeIfPresent(CaptionSettings.self, forKey: .captions) ?? .none
     method = try container.decodeIfPresent(TrainingMethod.self, forKey: .method) ?? .plain
     steps = try container.decode(Int.self, forKey: .steps)
     batchSize = try container.decode(Int.self, forKey: .batchSize)
@@ -137,6 +140,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     try optimizer.validate()
     try heldOut.validate()
     try loss.validate(method: method)
+    try captions.validate()
     try require(
       (0...steps).contains(warmupSteps), "--warmup must be between 0 and the number of steps, not \(warmupSteps)")
     try require(

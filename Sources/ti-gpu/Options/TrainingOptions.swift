@@ -27,8 +27,12 @@ struct TrainingOptions: ParsableArguments {
   var vectors: Int?
   @Option(help: "What is learned (object); a subject is a person or an animal.")
   var kind: ConceptKind?
-  @Option(help: ArgumentHelp("Prompts to learn from, a line each with {} for the word.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp(
+      "Prompts to learn from, a line each with {} or [name] for the word and, where wanted, [filewords] for the caption.",
+      valueName: "file"))
   var templates: PathArgument?
+  @OptionGroup(title: "Captions") var captions: CaptionOptions
   @Option(help: "Optimizer steps (spherical 250, plain 2000, prodigy 1000).")
   var steps: Int?
   @Option(help: "Pictures a batch (spherical and prodigy 4, plain 1).")
@@ -116,6 +120,7 @@ struct TrainingOptions: ParsableArguments {
     try loss.apply(to: &settings.loss)
     if let templates { settings.templates = try PromptTemplates.read(templates.url) }
     ending.apply(to: &settings)
+    captions.change(&settings.captions)
     try settings.validate()
     return settings
   }

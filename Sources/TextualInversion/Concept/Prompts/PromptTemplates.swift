@@ -25,16 +25,24 @@ public enum ConceptKind: String, CaseIterable, Codable, Sendable {
 public enum PromptTemplates {
   /// What stands for the word.
   public static let placeholder = "{}"
+  /// What stands for a picture's caption, or for the words of its file's name where it has none.
+  public static let fileWords = "[filewords]"
 
   /// A sentence with `word` in the placeholder's place, wherever it stands.
   public static func filled(_ template: String, with word: String) -> String {
     template.replacingOccurrences(of: placeholder, with: word)
   }
 
-  /// Reads a file of templates: one a line, with `{}` or, as the web UIs write it, `[name]` where the word goes. Blank
-  /// lines and lines that begin with `#` are left out.
+  /// What a file's name says: without its ending and the number it begins with, `03-red_toy.png` is "red toy".
+  static func words(ofFile name: String) -> String {
+    let stem = (name as NSString).deletingPathExtension.drop { $0.isNumber || "-_ .".contains($0) }
+    return stem.split { $0 == "_" || $0 == " " }.joined(separator: " ")
+  }
+
+  /// Reads a file of templates: one a line, with `{}` or, as the web UIs write it, `[name]` where the word goes and `[filewords]`
+  /// where a caption does, which may name the word in its place. Blank lines and lines that begin with `#` are left out.
   ///
-  /// - Throws: `.noInput` where the file is missing; `.badData` where a line lacks the placeholder or wants a caption, naming the line, or
+  /// - Throws: `.noInput` where the file is missing; `.badData` where a line lacks the placeholder, naming the line, or
   ///   no line is left.
   public static func read(_ url: URL) throws(UserError) -> [String] {
     let data = try Data(contentsOfInput: url, limit: 1 << 20)
@@ -46,13 +54,7 @@ public enum PromptTemplates {
       let line = line.trimmingCharacters(in: .whitespaces.union(["\u{FEFF}"]))
       if line.isEmpty || line.hasPrefix("#") { continue }
       let template = line.replacingOccurrences(of: "[name]", with: placeholder)
-      guard !template.contains("[filewords]") else {
-        throw UserError(
-          .badData,
-          "\(url.path), line \(number + 1): [filewords] stands for a picture's caption, and captions are not read; take it "
-            + "out: \(line)")
-      }
-      guard template.contains(placeholder) else {
+      guard template.contains(placeholder) || template.contains(fileWords) else {
         throw UserError(.badData, "\(url.path), line \(number + 1): no {} or [name] where the word should go: \(line)")
       }
       templates.append(template)

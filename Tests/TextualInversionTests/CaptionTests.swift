@@ -73,10 +73,14 @@ import TestSupport
         try data.write(to: file)
         return try CaptionText(file).lines
       }
-      #expect(try lines(Data("\u{FEFF}on a hill\r\n\r\n  in Köln \n".utf8)) == ["on a hill", "in Köln"])
-      #expect(try lines(Data([0xFF, 0xFE, 0x61, 0, 0xE9, 0])) == ["aé"])
-      #expect(try lines(Data([0xFE, 0xFF, 0, 0x61, 0, 0xE9])) == ["aé"])
-      #expect(try lines(Data()) == [])
+      let cases: [(Data, [String])] = [
+        (Data("\u{FEFF}on a hill\r\n\r\n  in Köln \n".utf8), ["on a hill", "in Köln"]),
+        (Data([0xFF, 0xFE, 0x61, 0, 0xE9, 0]), ["aé"]), (Data([0xFE, 0xFF, 0, 0x61, 0, 0xE9]), ["aé"]), (Data(), []),
+      ]
+      for (data, expected) in cases {
+        let found = try lines(data)
+        #expect(found == expected)
+      }
       for data in [Data([0x61, 0xE9, 0x62]), Data([0x61, 0, 0x62]), Data(repeating: 0x61, count: 1 << 16 + 1)] {
         #expect(userError { _ = try lines(data) }?.kind == .badData)
       }
@@ -99,7 +103,6 @@ import TestSupport
       placeholder: try Placeholder("<toy>", vectors: 1), initializer: "toy", kind: kind, resolution: 64,
       precision: .float32)
     settings.templates = templates
-    settings.seed = 3
     change(&settings.captions)
     return settings
   }
@@ -115,8 +118,8 @@ import TestSupport
     }
   }
 
-  private func draws(_ sentences: TrainingSentences, _ count: Int, picture: Int = 0) -> [String] {
-    (0..<count).map { sentences.sentence(picture: picture, turn: $0 / 4, sample: $0 % 4) }
+  private func draws(_ sentences: TrainingSentences, _ count: Int, picture: Int = 0, seed: UInt64 = 3) -> [String] {
+    (0..<count).map { sentences.sentence(picture: picture, seed: seed, turn: $0 / 4, sample: $0 % 4) }
   }
 
   /// Without captions a sentence is the template that stream 4 draws, as it was before there were any: runs go on as they began.
@@ -126,7 +129,7 @@ import TestSupport
       for sample in 0..<4 {
         let index = Philox(seed: 3, stream: 4, step: UInt32(turn)).integer(below: 27, at: sample)
         let expected = PromptTemplates.object[index].replacingOccurrences(of: "{}", with: "<toy>")
-        #expect(sentences.sentence(picture: 1, turn: turn, sample: sample) == expected)
+        #expect(sentences.sentence(picture: 1, seed: 3, turn: turn, sample: sample) == expected)
       }
     }
   }
@@ -137,10 +140,14 @@ import TestSupport
       try settings(), pictures: ["a.png", "b.png"], captions: try texts([["on a beach"], []]))
     let drawn = draws(sentences, 1000)
     let named = drawn.filter { $0.hasSuffix("<toy> on a beach") }
-    #expect(abs(Double(named.count) - 700) <= 4 * (1000 * 0.7 * 0.3).squareRoot())
+    // A deviation of the square root of 1000 * .7 * .3.
+    let bound = 4 * 14.5
+    #expect(abs(Double(named.count) - 700) <= bound)
     #expect(Set(named).count == Set(PromptTemplates.object).count)
-    #expect(drawn.allSatisfy { $0.components(separatedBy: "<toy>").count == 2 && !$0.contains("{}") })
-    #expect(drawn.filter { !$0.contains("beach") }.allSatisfy { $0.hasSuffix("<toy>") })
+    for sentence in drawn {
+      #expect(sentence.components(separatedBy: "<toy>").count == 2 && !sentence.contains("{}"))
+      #expect(sentence.contains("beach") || sentence.hasSuffix("<toy>"))
+    }
     #expect(draws(sentences, 100, picture: 1).allSatisfy { !$0.contains("beach") })
   }
 
@@ -151,7 +158,8 @@ import TestSupport
       try settings { $0.dropout = dropout }, pictures: ["a.png"], captions: try texts([["a beach"]]))
     let share = Double(kept) / 400
     let named = draws(sentences, 400).filter { $0.contains("beach") }.count
-    #expect(abs(Double(named - kept)) <= 4 * (400 * share * (1 - share)).squareRoot())
+    let deviation = (400 * share * (1 - share)).squareRoot()
+    #expect(abs(Double(named - kept)) <= 4 * deviation)
   }
 
   /// Every order of what is free comes about equally often, and what is kept stays; behind what names the word, as it must not be
@@ -166,7 +174,8 @@ import TestSupport
     }
     let all = try orders(keeping: 0)
     #expect(all.count == 24 && all.keys.allSatisfy { $0.hasPrefix("<toy>, ") && $0.count == 17 })
-    for count in all.values { #expect(abs(Double(count) - 100) <= 5 * (100.0 * 23 / 24).squareRoot()) }
+    // Of 2400 draws each order has 100, with a deviation of 9.8.
+    for count in all.values { #expect(abs(count - 100) <= 49) }
     #expect(try Set(orders(keeping: 2).keys) == ["<toy>, a, b, c, d", "<toy>, a, b, d, c"])
     #expect(try Set(orders(keeping: 9).keys) == ["<toy>, a, b, c, d"])
     #expect(try Set(orders(keeping: 2, picture: 1).keys) == ["<toy> here, x, y, z", "<toy> here, x, z, y"])
@@ -178,7 +187,8 @@ import TestSupport
     let sentences = TrainingSentences(
       try settings { $0.dropout = 0 }, pictures: ["a.png"], captions: try texts([["on grass", "on sand"]]))
     let drawn = draws(sentences, 400)
-    #expect(abs(Double(drawn.filter { $0.hasSuffix("on grass") }.count) - 200) <= 40)
+    let grass = drawn.filter { $0.hasSuffix("on grass") }.count
+    #expect(abs(grass - 200) <= 40)
     #expect(drawn.allSatisfy { $0.hasSuffix("on grass") || $0.hasSuffix("on sand") })
   }
 
@@ -205,18 +215,18 @@ import TestSupport
 
   @Test func aSentenceIsAFunctionOfSeedAndStep() throws {
     func drawn(_ seed: UInt64) throws -> [String] {
-      var settings = try settings { $0.shuffles = true }
-      settings.seed = seed
-      return draws(
-        TrainingSentences(settings, pictures: ["a.png"], captions: try texts([["a, b, c, d, e"]])), 200)
+      draws(
+        TrainingSentences(
+          try settings { $0.shuffles = true }, pictures: ["a.png"], captions: try texts([["a, b, c, d, e"]])), 200,
+        seed: seed)
     }
     #expect(try drawn(3) == drawn(3))
     #expect(try drawn(3) != drawn(4))
     let sentences = TrainingSentences(
       try settings { $0.shuffles = true }, pictures: ["a.png"], captions: try texts([["a, b, c, d, e"]]))
-    let late = sentences.sentence(picture: 0, turn: 100, sample: 2)
+    let late = sentences.sentence(picture: 0, seed: 3, turn: 100, sample: 2)
     _ = draws(sentences, 50)
-    #expect(sentences.sentence(picture: 0, turn: 100, sample: 2) == late)
+    #expect(sentences.sentence(picture: 0, seed: 3, turn: 100, sample: 2) == late)
   }
 }
 
@@ -274,10 +284,10 @@ import TestSupport
   @Test func tokensAreTheSentences() throws {
     let (prompts, _) = try prompts(["on a beach", "on a hill"])
     let tokenizer = try CLIPTokenizer.builtIn().adding("<toy>", vectors: 1)
-    let batch = try #require(prompts.tokens(pictures: [1, 0], turn: 5).first)
+    let batch = try #require(prompts.tokens(pictures: [1, 0], seed: 7, turn: 5).first)
     let texts = [
-      prompts.sentences.sentence(picture: 1, turn: 5, sample: 0),
-      prompts.sentences.sentence(picture: 0, turn: 5, sample: 1),
+      prompts.sentences.sentence(picture: 1, seed: 7, turn: 5, sample: 0),
+      prompts.sentences.sentence(picture: 0, seed: 7, turn: 5, sample: 1),
     ]
     #expect(batch.ids == texts.flatMap { tokenizer.encode($0, length: 77).ids })
     #expect(batch.batch == 2 && batch.length == 77)

@@ -50,7 +50,7 @@ public struct ConceptBatches: BatchSource {
     return Batch(
       latents: HostTensor(shape, values),
       noise: noise(shape, turn: turn),
-      timesteps: timesteps, tokens: prompts.tokens(pictures: pictures, turn: turn),
+      timesteps: timesteps, tokens: prompts.tokens(pictures: pictures, seed: seed, turn: turn),
       cuts: pictures.map { latents.entries[$0].cut })
   }
 

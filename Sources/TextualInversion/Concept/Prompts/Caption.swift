@@ -100,6 +100,12 @@ enum Sentence {
     "hanging", "floating", "riding", "eating", "jumping", "swimming", "leaning", "resting", "facing",
   ]
 
+  /// The words of a caption that say what is shown.
+  static func contents(_ parts: [String]) -> [String] {
+    parts.flatMap { $0.lowercased().split { !$0.isLetter && $0 != "-" }.map(String.init) }
+      .filter { !leads.contains($0) && !joining.contains($0) && !["and", "background", "of"].contains($0) }
+  }
+
   /// The words behind "a photo of", where that is how they begin.
   static func withoutLead(_ words: [Substring]) -> [Substring] {
     guard let of = words.firstIndex(where: { $0.lowercased() == "of" }), of > 0,

@@ -88,9 +88,11 @@ public struct TrainingPrompts: Sendable {
   }
 
   /// What micro-batch `turn` reads, as each encoder does: the sentences that belong to its pictures.
-  func tokens(pictures: [Int], turn: Int) -> [TokenBatch] {
-    let texts = pictures.enumerated().map { sentences.sentence(picture: $0.element, turn: turn, sample: $0.offset) }
-    return tokens(texts)
+  func tokens(pictures: [Int], seed: UInt64, turn: Int) -> [TokenBatch] {
+    tokens(
+      pictures.enumerated().map {
+        sentences.sentence(picture: $0.element, seed: seed, turn: turn, sample: $0.offset)
+      })
   }
 
   /// Texts with the words in them, as each encoder reads them.

@@ -22,7 +22,6 @@ public struct TrainingSentences: Sendable {
   private let open: [String]
   private let subjects: [Subject]
   private let captions: CaptionSettings
-  private let seed: UInt64
   private let word: String
 
   /// - Parameters:
@@ -30,7 +29,6 @@ public struct TrainingSentences: Sendable {
   ///   - captions: what stands beside each of them; none at all for pictures without.
   public init(_ settings: TrainingSettings, pictures: [String] = [], captions: [CaptionText?] = []) {
     word = settings.placeholder.word
-    seed = settings.seed
     self.captions = settings.captions
     templates = settings.templates ?? settings.kind.templates
     let ending = templates.filter { $0.hasSuffix(PromptTemplates.placeholder) || $0.contains(Self.fileWords) }
@@ -46,7 +44,8 @@ public struct TrainingSentences: Sendable {
 
   /// The sentence of sample `sample` of micro-batch `turn`, which shows picture `picture`: a function of these and the seed
   /// alone.
-  public func sentence(picture: Int, turn: Int, sample: Int) -> String {
+  public func sentence(picture: Int, seed: UInt64, turn: Int, sample: Int) -> String {
+    if templates.isEmpty { return word }
     let subject = subjects.indices.contains(picture) ? subjects[picture] : nil
     let draws = RandomStream.captions.generator(seed: seed, step: turn)
     // Every sample has draws of its own, far more of them than a caption has parts.
@@ -112,6 +111,18 @@ public struct TrainingSentences: Sendable {
   }
 
   private var mayDropCaptions: Bool { captions.dropout ?? CaptionSettings.ownDropout(hasPlace: false) > 0 }
+
+  /// Sentences of as many draws, of different pictures where there are some; of those with captions first, and with what they say.
+  func examples(_ count: Int, seed: UInt64) -> [String] {
+    let captioned = subjects.indices.filter { !subjects[$0].captions.isEmpty }
+    let pictures = captioned.isEmpty ? [0] : captioned
+    return (0..<count).map { index in
+      let picture = pictures[index % pictures.count]
+      let draws = (0..<16).map { sentence(picture: picture, seed: seed, turn: $0, sample: index) }
+      let bare = Set(templates.map { PromptTemplates.filled($0, with: word) })
+      return draws.first { !captioned.isEmpty && !bare.contains($0) } ?? draws[0]
+    }
+  }
 
   /// How many captions name what is taught how.
   var naming: [Caption.Naming: Int] {

@@ -25,11 +25,13 @@ public final class TrainingRun<B: Backend> {
   private let checkpoints: CheckpointPolicy
   private let largestRowNorm: [Component: Float]
   private let makeBackend: (ElementType) throws -> B
+  /// What was found, and what will be done with it.
+  public let preflight: Preflight
   private let context: RunContext
   private let policy: ReportPolicy
   private let report: ReportObserver
   /// What was noticed before anybody could be told.
-  private var warnings: [String] = []
+  public let warnings: [String]
 
   /// A row this many times longer than a word of the vocabulary has diverged. Plain training makes rows some fifty times
   /// longer.
@@ -108,6 +110,9 @@ public final class TrainingRun<B: Backend> {
       prompts = try TrainingPrompts(
         settings, sentences: TrainingSentences(settings, pictures: names, captions: concept.captions), pictures: names,
         tokenizers: tokenizers, warn: { warnings.append($0) })
+      let tokenizer = try model.tokenizer()
+      preflight = Preflight(settings, concept, prompts, tokenizer: tokenizer)
+      if checkpoint == nil { warnings += PreflightWarnings.all(settings, concept, tokenizer: tokenizer) }
       report.report.skippedPictures = concept.skipped
       let state =
         checkpoint?.state
@@ -250,7 +255,9 @@ public final class TrainingRun<B: Backend> {
     var pictures: [String: String] = [:]
     for file in concept.files { pictures[file.lastPathComponent] = try FileHash.sha256(of: file) }
     var captions: [String: String] = [:]
-    for file in concept.captions.compactMap(\.?.file) { captions[file.lastPathComponent] = try FileHash.sha256(of: file) }
+    for file in concept.captions.compactMap(\.?.file) {
+      captions[file.lastPathComponent] = try FileHash.sha256(of: file)
+    }
     return Fingerprint(model: try model.sha256(), pictures: pictures, captions: captions)
   }
 }

@@ -76,7 +76,6 @@ struct Train: ParsableCommand {
       ("--images (a folder of pictures)", images != nil || replay != nil),
       ("--token (the word to teach, such as '<toy>')", training.token != nil),
       ("--initializer (a word to start from, such as 'toy')", training.initializer != nil || replay != nil),
-      ("--output (a folder for the results)", output != nil),
     ].filter { !$0.1 }.map(\.0)
     try require(missing.isEmpty, "missing: \(missing.joined(separator: ", "))")
   }
@@ -86,6 +85,9 @@ struct Train: ParsableCommand {
   }
 
   func run() throws {
+    guard output != nil || resume != nil else {
+      throw UserError(.usage, at: .option("output"), "is missing", remedy: "name a folder for the results")
+    }
     if let replay, let model, let output {
       try device.run(ReplayWork(command: self, model: model.text, output: output.url, trace: replay.url))
     } else {
@@ -107,7 +109,7 @@ struct Train: ParsableCommand {
 }
 
 /// Training from pictures.
-private struct TrainWork: BackendWork {
+struct TrainWork: BackendWork {
   let command: Train
   let folder: RunFolder
   /// The device as it was named.
@@ -127,8 +129,10 @@ private struct TrainWork: BackendWork {
     let seed: UInt64
   }
 
-  func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
-    let start = Date()
+  /// Sets the run up as it was asked for.
+  func makeRun<B: Backend>(
+    precision: ElementType, makeBackend: @escaping (ElementType) throws -> B
+  ) throws -> TrainingRun<B> {
     let earlier = folder.earlier
     let source = RunSource(
       model: ModelName.lasting(
@@ -147,11 +151,18 @@ private struct TrainWork: BackendWork {
     checkpoints.every = command.checkpointEvery ?? checkpoints.every
     checkpoints.keep = command.keepCheckpoints ?? earlier?.report?.keepCheckpoints ?? checkpoints.keep
 
-    let watching = try command.report.startServing()
-    let run = try TrainingRun(
+    return try TrainingRun(
       model: model, pictures: ConceptFolder.url(source.pictures), settings: settings, folder: folder,
       checkpoints: checkpoints, source: source, report: command.report.policy(resuming: earlier?.report),
       makeBackend: makeBackend)
+  }
+
+  func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
+    let start = Date()
+    let watching = try command.report.startServing()
+    let run = try makeRun(precision: precision, makeBackend: makeBackend)
+    let settings = run.settings
+    run.preflight.lines.forEach(Console.note)
     let progress = ProgressObserver(pictures: run.concept.pictures.count)
     if run.firstStep >= settings.steps {
       Console.note("The run is finished: \(run.firstStep) of \(settings.steps) steps are done; more go on by --steps")

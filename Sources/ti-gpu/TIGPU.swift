@@ -18,8 +18,8 @@ struct TIGPU: ParsableCommand {
       """,
     version: programVersion,
     subcommands: [
-      Train.self, Generate.self, Report.self, Demo.self, Tokenize.self, Inspect.self, Convert.self, Devices.self,
-      Bench.self,
+      Train.self, Check.self, Generate.self, Report.self, Demo.self, Tokenize.self, Inspect.self, Convert.self,
+      Words.self, Devices.self, Bench.self,
     ])
 }
 

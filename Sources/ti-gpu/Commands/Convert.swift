@@ -47,56 +47,21 @@ struct Convert: ParsableCommand {
   @Flag(help: "Print JSON on standard output.")
   var json = false
 
-  private struct Result: Encodable {
-    struct Word: Encodable {
-      let word: String
-      let vectors: Int
-    }
-
-    let files: [String]
-    let format: String
-    let words: [Word]
-  }
-
   func run() throws {
     let (url, name) = try input.place()
     let read = try EmbeddingContents.all(at: url, warn: Console.warn)
     for note in read.flatMap(\.notes) { Console.warn(note) }
     let words = try chosen(read.flatMap(\.words), calling: name)
-    let (form, target) = try target(for: words)
-    let taken = read.flatMap(\.files).first {
-      $0.resolvingSymlinksInPath().standardizedFileURL == target.resolvingSymlinksInPath().standardizedFileURL
-    }
-    if let taken {
+    let target = try WordTarget(output, format: format, words: words)
+    if card != nil, target.form != .webUICard {
       throw UserError(
-        .usage, at: .file(taken), "is what is to be converted, and would be overwritten", remedy: "name another file")
-    }
-    if target.pathExtension.lowercased() != form.fileEnding {
-      Console.warn(
-        "\(target.path): tools look for files of the form \(form.rawValue) by the ending .\(form.fileEnding)")
-    }
-    if card != nil, form != .webUICard {
-      throw UserError(
-        .usage, at: .option("card"), "a \(form.rawValue) file shows nothing", remedy: "--format webui-png")
-    }
-    for word in words where word.family == nil {
-      let widths = word.rows.values.map { "\($0.shape.channels)" }.sorted().joined(separator: " and ")
-      Console.warn(
-        "'\(word.word)' has rows of width \(widths), which no Stable Diffusion has: only the model it is from takes it")
+        .usage, at: .option("card"), "a \(target.form.rawValue) file shows nothing", remedy: "--format webui-png")
     }
     let picture = try card.map { try Picture(contentsOf: $0.url).captioned(words.first?.word ?? "") }
     if read.count > 1 { Console.warn("the metadata of \(read.count) files can't go into one: it is left out") }
-    let metadata = read.count == 1 ? read[0].metadata : [:]
-    let written = try form.write(words, metadata: metadata, picture: picture, to: target)
-    for line in written.losses { Console.warn(line) }
-    if json {
-      try Console.json(
-        Result(
-          files: written.files.map(\.path), format: form.rawValue,
-          words: words.map { Result.Word(word: $0.word, vectors: $0.vectors) }))
-    } else {
-      for file in written.files { try Console.result(file.path) }
-    }
+    try target.write(
+      words, metadata: read.count == 1 ? read[0].metadata : [:], from: read.flatMap(\.files), card: picture
+    ).print(asJSON: json)
   }
 
   private func chosen(_ words: [EmbeddingFile], calling name: String?) throws(UserError) -> [EmbeddingFile] {
@@ -115,32 +80,5 @@ struct Convert: ParsableCommand {
         .usage, "\(words.count) words can't all be called '\(name)'", remedy: "choose one with --word")
     }
     return [EmbeddingFile(word: name, rows: only.rows)]
-  }
-
-  /// Form and file: as asked for, else by the ending.
-  private func target(for words: [EmbeddingFile]) throws(UserError) -> (EmbeddingForm, URL) {
-    var url = output.url
-    var isFolder: ObjCBool = false
-    if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
-      guard let format else {
-        throw UserError(.usage, at: .file(url), "a folder, whose ending says no form", remedy: "give --format")
-      }
-      let name = format == .diffusers || format == .diffusersPickle ? "learned_embeds" : words.first?.fileStem ?? "word"
-      url = url.appendingPathComponent("\(name).\(format.fileEnding)")
-      return (format, url)
-    }
-    if let format { return (format, url) }
-    let isSDXL = words.contains { $0.rows.count > 1 }
-    switch url.pathExtension.lowercased() {
-    case "pt": return (.webUI, url)
-    case "png": return (.webUICard, url)
-    case "bin": return (.diffusersPickle, url)
-    case "safetensors":
-      if url.lastPathComponent == "learned_embeds.safetensors" { return (.diffusers, url) }
-      return (isSDXL ? .encoders : .kohya, url)
-    default:
-      throw UserError(
-        .usage, at: .file(url), "its ending says no form", remedy: "give --format, or .safetensors, .pt, .bin or .png")
-    }
   }
 }

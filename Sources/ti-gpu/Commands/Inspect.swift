@@ -56,6 +56,20 @@ struct FileReport: Encodable {
     let width: Int
     let norms: [Float]
     var nearest: [[NearestWords.Match]]?
+
+    init(encoder: Component, tensor: HostTensor) {
+      self.encoder = encoder
+      width = tensor.shape.channels
+      norms = tensor.rowNorms
+    }
+
+    /// A line a row: its number, and the words with the cosines of their angles.
+    var nearestLines: [String] {
+      (nearest ?? []).enumerated().map { index, matches in
+        "\(index + 1)  "
+          + matches.map { "\($0.piece) \(String(format: "%.3g", $0.cosine))" }.joined(separator: "  ")
+      }
+    }
   }
 
   struct Word: Encodable {
@@ -63,6 +77,13 @@ struct FileReport: Encodable {
     let vectors: Int
     let family: String?
     let rows: [Rows]
+
+    init(_ word: EmbeddingFile, rows: [Rows]) {
+      self.word = word.word
+      vectors = word.vectors
+      family = word.family?.rawValue
+      self.rows = rows
+    }
   }
 
   /// `embedding`, or what else it is.
@@ -106,25 +127,10 @@ struct FileReport: Encodable {
     files = try contents.digests().map { File($0.file, $0.digest) }
     let families = Set(contents.words.map(\.family))
     family = families.count == 1 ? families.first??.rawValue : nil
-    var vocabularies: [Component: NearestWords] = [:]
+    var neighbours = model.map { VocabularyNeighbours($0) }
     for word in contents.words {
-      var rows: [Rows] = []
-      for (component, tensor) in word.rows.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-        var entry = Rows(encoder: component, width: tensor.shape.channels, norms: tensor.rowNorms)
-        if let model {
-          if vocabularies[component] == nil, model.shape.textComponents.contains(where: { $0.component == component }) {
-            vocabularies[component] = try NearestWords(model, component)
-          }
-          if let vocabulary = vocabularies[component], vocabulary.width == entry.width {
-            entry.nearest = vocabulary.nearest(to: tensor)
-          } else {
-            Console.warn(
-              "'\(word.word)' has rows of width \(entry.width) for \(component.rawValue), which this model has none of")
-          }
-        }
-        rows.append(entry)
-      }
-      words.append(Word(word: word.word, vectors: word.vectors, family: word.family?.rawValue, rows: rows))
+      let rows = try neighbours?.rows(of: word, count: 5)
+      words.append(Word(word, rows: rows ?? word.rowsInOrder.map { Rows(encoder: $0, tensor: $1) }))
     }
   }
 
@@ -180,10 +186,7 @@ struct FileReport: Encodable {
       for rows in word.rows {
         let (least, most) = (rows.norms.min() ?? 0, rows.norms.max() ?? 0)
         say("", "\(rows.encoder.rawValue): \(rows.width) wide, lengths \(Self.short(least)) to \(Self.short(most))")
-        for (index, matches) in (rows.nearest ?? []).enumerated() {
-          let near = matches.map { "\($0.piece) \(Self.short($0.cosine))" }.joined(separator: "  ")
-          say("", "  near \(index + 1)  \(near)")
-        }
+        for line in rows.nearestLines { say("", "  near \(line)") }
       }
     }
     for file in files {
@@ -212,5 +215,39 @@ extension FileReport.File {
     bytes =
       ((try? FileManager.default.attributesOfItem(atPath: url.resolvingSymlinksInPath().path))?[.size] as? Int) ?? 0
     (sha256, shortHash, legacyHash) = (digest.sha256, digest.shortHash, digest.legacyHash)
+  }
+}
+
+extension EmbeddingFile {
+  /// The rows, first encoder first.
+  fileprivate var rowsInOrder: [(Component, HostTensor)] {
+    rows.sorted { $0.key.rawValue < $1.key.rawValue }.map { ($0.key, $0.value) }
+  }
+}
+
+/// A model's vocabularies, each read once.
+struct VocabularyNeighbours {
+  private let model: StableDiffusionModel
+  private var vocabularies: [Component: NearestWords] = [:]
+
+  init(_ model: StableDiffusionModel) { self.model = model }
+
+  /// A word's rows with what lies near them; a warning says where the model has none of their width.
+  mutating func rows(of word: EmbeddingFile, count: Int) throws(UserError) -> [FileReport.Rows] {
+    var rows: [FileReport.Rows] = []
+    for (component, tensor) in word.rowsInOrder {
+      var entry = FileReport.Rows(encoder: component, tensor: tensor)
+      if vocabularies[component] == nil, model.shape.textComponents.contains(where: { $0.component == component }) {
+        vocabularies[component] = try NearestWords(model, component)
+      }
+      if let vocabulary = vocabularies[component], vocabulary.width == entry.width {
+        entry.nearest = vocabulary.nearest(to: tensor, count: count)
+      } else {
+        Console.warn(
+          "'\(word.word)' has rows of width \(entry.width) for \(component.rawValue), which this model has none of")
+      }
+      rows.append(entry)
+    }
+    return rows
   }
 }

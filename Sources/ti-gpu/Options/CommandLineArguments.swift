@@ -26,23 +26,36 @@ struct CommandLineArguments {
   /// Whether the result is wanted as JSON, and so an error, too: known even where the arguments can't be parsed.
   var wantsJSON: Bool { options.contains("--json") }
 
+  /// The command that the words name, with the words that name it: `words`, `blend`. The program itself where they name none.
+  private var command: (type: any ParsableCommand.Type, path: [String]) {
+    var (type, path): (any ParsableCommand.Type, [String]) = (TIGPU.self, [])
+    for word in words.drop(while: { $0 == "help" }) {
+      guard let next = type.configuration.subcommands.first(where: { $0._commandName == word }) else { break }
+      (type, path) = (next, path + [word])
+    }
+    return (type, path)
+  }
+
   /// A message about a command that is none, with the nearest that is one; nil where the command is known.
   var unknownCommand: String? {
-    guard let name = words.first(where: { $0 != "help" }), !name.hasPrefix("-") else { return nil }
-    let names = TIGPU.configuration.subcommands.map { $0._commandName }
-    if names.contains(name) { return nil }
+    let (type, path) = command
+    let names = type.configuration.subcommands.map { $0._commandName }
+    guard !names.isEmpty, let name = words.drop(while: { $0 == "help" }).dropFirst(path.count).first,
+      !name.hasPrefix("-"), name != "help"
+    else { return nil }
     let nearest = name.nearest(of: names)
-    return "there is no command '\(name)'; "
-      + (nearest.map { "did you mean '\($0)'?" } ?? "there are \(names.joined(separator: ", "))")
+    return "there is no command '\((path + [name]).joined(separator: " "))'; "
+      + (nearest.map { "did you mean '\((path + [$0]).joined(separator: " "))'?" }
+        ?? "there are \(names.joined(separator: ", "))")
   }
 
   /// A message about the first word that is no option of its command, with the one that is meant; nil where there is none.
   /// The parser would rather say which required option is missing, misspelled as it may be.
   var unknownOption: String? {
-    guard let name = words.first,
-      let command = TIGPU.configuration.subcommands.first(where: { $0._commandName == name })
-    else { return nil }
-    let known = Self.optionNames(of: command)
+    let (type, path) = command
+    guard !path.isEmpty else { return nil }
+    let name = path.joined(separator: " ")
+    let known = Self.optionNames(of: type)
     for word in options where word.hasPrefix("--") {
       let option = String(word.prefix { $0 != "=" })
       guard !known.contains(option) else { continue }
@@ -62,14 +75,15 @@ struct CommandLineArguments {
   /// A message about a word that belongs to no option of a command that takes options alone; nil where there is none. The
   /// parser would rather say what is missing.
   var strayWord: String? {
-    guard let name = words.first,
-      let command = TIGPU.configuration.subcommands.first(where: { $0._commandName == name }),
-      !TIGPU.helpMessage(for: command, columns: 1000).contains("\nARGUMENTS:")
+    let (type, path) = command
+    guard !path.isEmpty, type.configuration.subcommands.isEmpty,
+      !TIGPU.helpMessage(for: type, columns: 1000).contains("\nARGUMENTS:")
     else { return nil }
-    let valued = Self.valuedOptions(of: command)
+    let valued = Self.valuedOptions(of: type)
     var before = ""
-    for word in options.dropFirst() {
+    for word in options.dropFirst(path.count) {
       if !word.hasPrefix("-"), !valued.contains(before) {
+        let name = path.joined(separator: " ")
         return "'\(word)' belongs to no option of '\(name)'; 'ti-gpu help \(name)' shows them"
       }
       before = word
@@ -80,7 +94,9 @@ struct CommandLineArguments {
   /// What diffusers' and kohya's scripts and the web UIs call our options, where a slip of the hand would not explain it.
   private static let elsewhere = [
     "pretrained_model_name_or_path": "--model", "ckpt": "--model", "train_data_dir": "--images",
-    "instance_data_dir": "--images", "data_root": "--images", "placeholder_token": "--token", "token_string": "--token",
+    "instance_data_dir": "--images", "shuffle_caption": "--caption-shuffle", "keep_tokens": "--caption-keep",
+    "caption_dropout_rate": "--caption-dropout", "prompt_template_file": "--templates", "data_root": "--images",
+    "placeholder_token": "--token", "token_string": "--token",
     "initializer_token": "--initializer", "init_word": "--initializer", "num_vectors": "--vectors",
     "num_vectors_per_token": "--vectors", "learnable_property": "--kind", "max_train_steps": "--steps",
     "num_inference_steps": "--steps", "train_batch_size": "--batch-size", "num_images": "--count",

@@ -27,6 +27,16 @@ struct EmbeddingArgument: ExpressibleByArgument {
     return (URL(fileURLWithPath: String(text[..<split])), word)
   }
 
+  /// The one word of the file.
+  func onlyWord() throws(UserError) -> EmbeddingFile {
+    let words = try Self.words([self])
+    guard words.count == 1, let word = words.first else {
+      throw UserError(
+        .usage, "\(text) holds \(words.count) words", remedy: "take one out of it by convert --word")
+    }
+    return word
+  }
+
   /// The words of all files that were named, those of a pair that was named by both its files once.
   static func words(_ arguments: [EmbeddingArgument]) throws(UserError) -> [EmbeddingFile] {
     var words: [EmbeddingFile] = []

@@ -1,24 +1,32 @@
 import CPUBackend
 import Foundation
 import ModelFiles
+import StableDiffusion
 import TextualInversion
 
-func teach(model path: URL, pictures: URL, output: URL) throws {
-  let model = try DiffusersFolder(path)
-  var settings = TrainingSettings(
-    placeholder: try Placeholder("<toy>", vectors: 2), initializer: "toy", kind: .object, resolution: 64,
-    precision: .float32)
-  settings.steps = 3
-  let run = try TrainingRun(
-    model: model, pictures: pictures, settings: settings, folder: RunFolder(new: output),
-    makeBackend: { try CPUBackend(precision: $0) })
-  _ = try run.run { event, _ in
-    if case .stepped(let step) = event { print("step \(step.step): loss \(step.loss)") }
+/// Teaches a word by the defaults, for as long as there is time, and draws it.
+func teach(model name: String, pictures: URL, output: URL, seconds: Double) throws {
+  let model = try openModel(name)
+  let settings = try TrainingSettings(word: "<toy>", initializer: "toy", on: model)
+  let run = try TrainingRun(model: model, pictures: pictures, settings: settings, folder: RunFolder(new: output)) {
+    try CPUBackend(precision: $0)
+  }
+  run.preflight.lines.forEach { print($0) }
+  let start = Date()
+  _ = try run.run { event, run in
+    switch event {
+    case .stepped(let step):
+      print("step \(step.step) of \(run.settings.steps): loss \(step.loss)")
+      if Date().timeIntervalSince(start) > seconds { run.requestStop() }
+    case .warned(let line): print(line)
+    default: break
+    }
   }
 
-  let generator = try Generator(
-    model: model, embeddings: run.embeddings, precision: .float32,
-    makeBackend: { try CPUBackend(precision: $0) })
-  let picture = try generator.picture(GenerationSettings(prompt: "a photo of <toy>", width: 64, height: 64))
+  let generator = try Generator(model: model, embeddings: run.embeddings, precision: .float32) {
+    try CPUBackend(precision: $0)
+  }
+  let picture = try generator.picture(
+    GenerationSettings(prompt: "a photo of <toy> on a beach", width: settings.resolution, height: settings.resolution))
   try AtomicFile.write(picture.encodedPNG(), to: output.appendingPathComponent("toy.png"))
 }

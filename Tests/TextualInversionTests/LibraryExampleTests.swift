@@ -3,6 +3,7 @@ import Foundation
 import Images
 import TestSupport
 import Testing
+import TextualInversion
 
 /// The example of Docs/Library.md is the file beside this one, and runs.
 @Suite struct LibraryExampleTests {
@@ -15,9 +16,14 @@ import Testing
     #expect(try shown == String(contentsOf: source.appendingPathComponent("LibraryExample.swift"), encoding: .utf8))
   }
 
+  /// The defaults are the program's: four vectors on the sphere, in steps of four; stopped in time, the run can be gone on with.
   @Test func theExampleTeachesAndDraws() throws {
     try TemporaryFolder.with { folder in
-      try teach(model: DemoModel.model, pictures: DemoConcept.myCat.folder, output: folder)
+      try teach(model: DemoModel.model.path, pictures: DemoConcept.myCat.folder, output: folder, seconds: 1)
+      let report = try TrainingReport(folder.appendingPathComponent("training.json"))
+      #expect(report.settings.method == .spherical && report.settings.steps == 250 && report.settings.batchSize == 4)
+      #expect(report.settings.placeholder.vectors == 4 && report.settings.resolution == 64)
+      #expect(report.state == .stopped && (1..<250).contains(report.stepsDone))
       let picture = try Picture(contentsOf: folder.appendingPathComponent("toy.png"))
       #expect(picture.width == 64 && picture.height == 64)
     }

@@ -14,8 +14,8 @@ __attribute__((format(printf, 2, 3))) int codecs_fail(char message[200], const c
 // Checks the size against the limit, then sets it and makes room for the pixels.
 int codecs_make_pixels(image_codecs_picture *picture, size_t width, size_t height, size_t pixel_limit);
 
-// Takes the colours of `count` pixels of RGBA, and notes whether any of them can be seen through: more than rounding does.
-void codecs_drop_alpha(image_codecs_picture *picture, const uint8_t *rgba, size_t count);
+// Takes the colours of all pixels out of RGBA, and their alpha where any of them can be seen through: more than rounding does.
+int codecs_split_alpha(image_codecs_picture *picture, const uint8_t *rgba);
 
 // Keeps a copy of the first EXIF data seen.
 int codecs_keep_exif(image_codecs_picture *picture, const uint8_t *bytes, size_t length);

@@ -38,11 +38,18 @@ int codecs_make_pixels(image_codecs_picture *picture, size_t width, size_t heigh
   return 1;
 }
 
-void codecs_drop_alpha(image_codecs_picture *picture, const uint8_t *rgba, size_t count) {
+int codecs_split_alpha(image_codecs_picture *picture, const uint8_t *rgba) {
+  size_t count = (size_t)picture->width * (size_t)picture->height;
+  int is_transparent = 0;
   for (size_t pixel = 0; pixel < count; pixel++) {
     memcpy(picture->pixels + 3 * pixel, rgba + 4 * pixel, 3);
-    if (rgba[4 * pixel + 3] < 250) picture->is_transparent = 1;
+    if (rgba[4 * pixel + 3] < 250) is_transparent = 1;
   }
+  if (!is_transparent) return 1;
+  picture->alpha = malloc(count);
+  if (picture->alpha == NULL) return codecs_fail(picture->message, "no memory for its alpha channel");
+  for (size_t pixel = 0; pixel < count; pixel++) picture->alpha[pixel] = rgba[4 * pixel + 3];
+  return 1;
 }
 
 int codecs_keep_exif(image_codecs_picture *picture, const uint8_t *bytes, size_t length) {
@@ -82,8 +89,10 @@ int image_codecs_decode(const uint8_t *bytes, size_t length, size_t pixel_limit,
 
 void image_codecs_free(image_codecs_picture *picture) {
   free(picture->pixels);
+  free(picture->alpha);
   free(picture->exif);
   picture->pixels = NULL;
+  picture->alpha = NULL;
   picture->exif = NULL;
   picture->exif_length = 0;
 }

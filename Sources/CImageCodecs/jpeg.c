@@ -73,6 +73,7 @@ static int decode(jpeg_state *state, const uint8_t *bytes, size_t length, size_t
   }
 
   int inks = decoder->jpeg_color_space == JCS_CMYK || decoder->jpeg_color_space == JCS_YCCK;
+  picture->is_cmyk = inks;
   decoder->out_color_space = inks ? JCS_CMYK : JCS_RGB;
   jpeg_start_decompress(decoder);
   size_t width = (size_t)picture->width;

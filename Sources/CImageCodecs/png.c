@@ -73,6 +73,7 @@ static int decode(png_state *state, size_t pixel_limit, image_codecs_picture *pi
   if (!codecs_make_pixels(picture, width, height, pixel_limit)) return 0;
   if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (color == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(png);
+  picture->is_deep = depth == 16;
   if (depth == 16) png_set_strip_16(png);
   if (!(color & PNG_COLOR_MASK_COLOR)) png_set_gray_to_rgb(png);
   if (png_get_valid(png, state->info, PNG_INFO_tRNS)) png_set_tRNS_to_alpha(png);
@@ -111,9 +112,7 @@ static int keep_exif(png_state *state, image_codecs_picture *picture) {
 int codecs_decode_png(const uint8_t *bytes, size_t length, size_t pixel_limit, image_codecs_picture *picture) {
   png_state state = {.message = picture->message, .bytes = bytes, .length = length};
   int done = decode(&state, pixel_limit, picture) || state.has_pixels;
-  if (done && state.rgba != NULL) {
-    codecs_drop_alpha(picture, state.rgba, (size_t)picture->width * (size_t)picture->height);
-  }
+  if (done && state.rgba != NULL) done = codecs_split_alpha(picture, state.rgba);
   done = done && keep_exif(&state, picture);
   png_destroy_read_struct(&state.png, &state.info, NULL);
   free(state.rows);

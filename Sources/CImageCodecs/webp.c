@@ -33,8 +33,9 @@ int codecs_decode_webp(const uint8_t *bytes, size_t length, size_t pixel_limit, 
     uint8_t *rgba = malloc(count * 4);
     if (rgba == NULL) return codecs_fail(picture->message, "no memory for its pixels");
     decoded = WebPDecodeRGBAInto(bytes, length, rgba, count * 4, picture->width * 4);
-    if (decoded != NULL) codecs_drop_alpha(picture, rgba, count);
+    int done = decoded == NULL || codecs_split_alpha(picture, rgba);
     free(rgba);
+    if (!done) return 0;
   } else {
     decoded = WebPDecodeRGBInto(bytes, length, picture->pixels, count * 3, picture->width * 3);
   }

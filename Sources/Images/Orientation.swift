@@ -44,19 +44,49 @@ enum Orientation: UInt16 {
   }
 }
 
+extension Orientation {
+  /// Whether rows become columns.
+  fileprivate var isLying: Bool { rawValue >= Self.transposed.rawValue }
+
+  /// Where a pixel of the turned picture lies in the stored one, of which `w` and `h` are the last column and row.
+  fileprivate func source(_ x: Int, _ y: Int, _ w: Int, _ h: Int) -> (x: Int, y: Int) {
+    switch self {
+    case .upright: (x, y)
+    case .mirrored: (w - x, y)
+    case .upsideDown: (w - x, h - y)
+    case .upsideDownMirrored: (x, h - y)
+    case .transposed: (y, x)
+    case .quarterRight: (y, h - x)
+    case .transposedUpsideDown: (w - y, h - x)
+    case .quarterLeft: (w - y, x)
+    }
+  }
+}
+
 extension Picture {
   /// The picture turned as the orientation says.
   func oriented(_ orientation: Orientation) -> Picture {
+    guard orientation != .upright else { return self }
     let (w, h) = (width - 1, height - 1)
-    return switch orientation {
-    case .upright: self
-    case .mirrored: mapped(width: width, height: height) { x, y in (w - x, y) }
-    case .upsideDown: mapped(width: width, height: height) { x, y in (w - x, h - y) }
-    case .upsideDownMirrored: mapped(width: width, height: height) { x, y in (x, h - y) }
-    case .transposed: mapped(width: height, height: width) { x, y in (y, x) }
-    case .quarterRight: mapped(width: height, height: width) { x, y in (y, h - x) }
-    case .transposedUpsideDown: mapped(width: height, height: width) { x, y in (w - y, h - x) }
-    case .quarterLeft: mapped(width: height, height: width) { x, y in (w - y, x) }
+    return mapped(width: orientation.isLying ? height : width, height: orientation.isLying ? width : height) { x, y in
+      orientation.source(x, y, w, h)
     }
+  }
+}
+
+extension Mask {
+  /// The mask turned as the orientation says.
+  func oriented(_ orientation: Orientation) -> Mask {
+    guard orientation != .upright else { return self }
+    let (columns, rows) = orientation.isLying ? (height, width) : (width, height)
+    var turned: [UInt8] = []
+    turned.reserveCapacity(levels.count)
+    for y in 0..<rows {
+      for x in 0..<columns {
+        let place = orientation.source(x, y, width - 1, height - 1)
+        turned.append(levels[place.y * width + place.x])
+      }
+    }
+    return Mask(checked: columns, rows, turned)
   }
 }

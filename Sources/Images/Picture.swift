@@ -6,8 +6,6 @@ public struct Picture: Sendable, Hashable {
   public let height: Int
   /// `height * width * 3` bytes.
   public internal(set) var pixels: [UInt8]
-  /// Whether the file that it was decoded from has transparent parts: their colours, which nobody sees, are in the pixels.
-  public internal(set) var hasTransparency = false
 
   /// A picture of the pixels given, row by row.
   ///
@@ -32,12 +30,6 @@ public struct Picture: Sendable, Hashable {
     self.init(
       width: width, height: height,
       pixels: Array(repeating: [color.red, color.green, color.blue], count: width * height).flatMap { $0 })
-  }
-
-  /// The middle square, of the shorter side's length.
-  public var centerCropped: Picture {
-    let side = min(width, height)
-    return cropped(x: (width - side) / 2, y: (height - side) / 2, width: side, height: side)
   }
 
   /// The part that begins `x` pixels from the left and `y` from the top.

@@ -3,21 +3,27 @@ import Foundation
 import ModelFiles
 import Tensors
 
-/// The pictures of a folder, in the order of their names.
+/// The pictures of a folder, in the order of their names, and behind them those of the folders in it that say how often each of
+/// theirs is to come: `10_toy`, ten times, as kohya's trainers have them.
 public struct PictureFolder<Element> {
-  /// What was made of each picture.
-  public let pictures: [(url: URL, value: Element)]
+  /// What was made of each picture; its path in the folder, and how often it is to come.
+  public let pictures: [(url: URL, path: String, repeats: Int, value: Element)]
   /// What lies in the folder and was passed over, with the reason in a few words, in the order of the names.
   public let skipped: [(name: String, reason: String)]
   /// For each picture, the text beside it that says what it shows: `NAME.txt` or else `NAME.caption`, as other trainers have it.
   public let captions: [URL?]
 
-  /// Reads every PNG, JPEG and WebP picture directly in a folder, whatever its name ends in, and keeps what
-  /// `transform` makes of it.
+  /// Reads every PNG, JPEG and WebP picture in a folder, whatever its name ends in, and keeps what `transform` makes of it.
   ///
   /// Throws with kind `noInput` when there is no such folder or no picture in it, and `badData` when there are some
   /// and none can be read.
-  public init(_ folder: URL, _ transform: (Picture) throws(UserError) -> Element) throws(UserError) {
+  public init(_ folder: URL, _ transform: (URL, DecodedPicture) throws(UserError) -> Element) throws(UserError) {
+    try self.init(folder, readsFolders: true, transform)
+  }
+
+  private init(
+    _ folder: URL, readsFolders: Bool, _ transform: (URL, DecodedPicture) throws(UserError) -> Element
+  ) throws(UserError) {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: folder.path, isDirectory: &isFolder) else {
       throw missing(folder, "no such folder", remedy: "name a folder of pictures")
@@ -28,7 +34,8 @@ public struct PictureFolder<Element> {
     guard let entries = folderEntries(folder) else {
       throw UserError(.noInput, at: .file(folder), "can't be read", remedy: "check its permissions")
     }
-    var pictures: [(url: URL, value: Element)] = []
+    var pictures: [(url: URL, path: String, repeats: Int, value: Element)] = []
+    var inner: [(name: String, repeats: Int, content: PictureFolder)] = []
     var skipped: [(name: String, reason: String)] = []
     var unreadable: [String] = []
     var folders: [String] = []
@@ -48,14 +55,28 @@ public struct PictureFolder<Element> {
         continue
       }
       if FileManager.default.fileExists(atPath: url.path, isDirectory: &isFolder), isFolder.boolValue {
+        if readsFolders, let repeats = FolderRepeats(name) {
+          if let problem = repeats.problem {
+            skipped.append((name, problem))
+            continue
+          }
+          do throws(UserError) {
+            inner.append((name, repeats.count, try PictureFolder(url, readsFolders: false, transform)))
+          } catch {
+            guard error.kind == .noInput || error.kind == .badData else { throw error }
+            unreadable.append(name)
+            skipped.append((name, error.inside(.file(url)).message))
+          }
+          continue
+        }
         let count = pictureCount(url)
         if count > 0 { folders.append("'\(name)' (\(count))") }
         skipped.append((name, count > 0 ? "a folder, with \(count) pictures that are not learned from" : "a folder"))
         continue
       }
-      let picture: Picture
+      let picture: DecodedPicture
       do throws(UserError) {
-        picture = try Picture(contentsOf: url)
+        picture = try DecodedPicture(contentsOf: url)
       } catch {
         // What could not be read at all is judged by its name: looking into a pipe would never end.
         if captionNames.contains(name) {
@@ -67,9 +88,9 @@ public struct PictureFolder<Element> {
         skipped.append((name, error.inside(.file(url)).message))
         continue
       }
-      pictures.append((url, try transform(picture)))
+      pictures.append((url, name, 1, try transform(url, picture)))
     }
-    guard !pictures.isEmpty else {
+    guard !pictures.isEmpty || !inner.isEmpty else {
       if let first = unreadable.first {
         let reason = skipped.first { $0.name == first }?.reason ?? "damaged"
         throw UserError(
@@ -95,7 +116,11 @@ public struct PictureFolder<Element> {
       skipped.append(
         (name, isSecond ? "a second caption of one picture" : "the caption of a picture that is passed over"))
     }
-    self.captions = taken.map { $0.flatMap { captions[$0] } }
+    self.captions = taken.map { $0.flatMap { captions[$0] } } + inner.flatMap(\.content.captions)
+    for (name, repeats, content) in inner {
+      pictures += content.pictures.map { ($0.url, "\(name)/\($0.path)", repeats, $0.value) }
+      skipped += content.skipped.map { ("\(name)/\($0.name)", $0.reason) }
+    }
     self.pictures = pictures
     self.skipped = skipped.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
   }
@@ -104,11 +129,36 @@ public struct PictureFolder<Element> {
 extension PictureFolder where Element == Picture {
   /// Reads every picture as it is.
   public init(_ folder: URL) throws(UserError) {
-    try self.init(folder) { (picture) throws(UserError) in picture }
+    try self.init(folder) { (_, decoded) throws(UserError) in decoded.picture }
   }
 }
 
 extension PictureFolder: Sendable where Element: Sendable {}
+
+/// How often the pictures of a folder are to come, as its name begins: `10_toy`.
+package struct FolderRepeats: Sendable, Hashable {
+  package static let most = 1000
+
+  package let count: Int
+  /// What else the name says.
+  package let rest: String
+  /// Why such a folder is passed over.
+  package let problem: String?
+
+  /// - Returns: nil where the name says nothing of it.
+  package init?(_ name: String) {
+    guard let end = name.firstIndex(of: "_"), end > name.startIndex,
+      name[..<end].utf8.allSatisfy({ (48...57).contains($0) })
+    else { return nil }
+    let count = Int(name[..<end]) ?? .max
+    problem =
+      count == 0
+      ? "its name says that its pictures come no times"
+      : count > Self.most ? "its name says that its pictures come over \(Self.most) times" : nil
+    self.count = count
+    rest = String(name[end...].dropFirst())
+  }
+}
 
 /// What the names of pictures end in, of formats that are not read as well.
 private let pictureEndings: Set<String> = [

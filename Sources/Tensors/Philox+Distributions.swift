@@ -34,7 +34,9 @@ extension Philox {
   /// The numbers `0..<count` in a random order (Fisher-Yates), drawn at `start + 1` up to `start + count - 1`.
   package func permutation(_ count: Int, at start: Int = 0) -> [Int] {
     var order = Array(0..<count)
-    for last in stride(from: count - 1, to: 0, by: -1) { order.swapAt(last, integer(below: last + 1, at: start + last)) }
+    for last in stride(from: count - 1, to: 0, by: -1) {
+      order.swapAt(last, integer(below: last + 1, at: start + last))
+    }
     return order
   }
 }

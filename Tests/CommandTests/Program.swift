@@ -41,6 +41,9 @@ enum Program {
   private static func run(
     _ process: Process, input: Data = Data(), output kind: Output = .file, whileRunning: (Process) -> Void
   ) throws -> Result {
+    // What an earlier build's VAE made must not be taken for this one's.
+    process.environment = (process.environment ?? ProcessInfo.processInfo.environment)
+      .merging(["TI_GPU_LATENT_CACHE": "off"]) { given, _ in given }
     let output = try TemporaryFile(), error = try TemporaryFile(), inputFile = try TemporaryFile(input)
     let pipe = Pipe()
     switch kind {

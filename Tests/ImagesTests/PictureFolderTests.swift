@@ -18,7 +18,7 @@ import Testing
       #expect(read.pictures.map(\.url.lastPathComponent) == ["C.WEBP", "a", "b.jpg"])
       #expect(try read.pictures[2].value == Pictures.expected("rgb.png"))
       #expect(read.skipped.isEmpty)
-      #expect(try PictureFolder(folder) { $0.width }.pictures.map(\.value) == [23, 23, 23])
+      #expect(try PictureFolder(folder) { $1.picture.width }.pictures.map(\.value) == [23, 23, 23])
     }
   }
 
@@ -66,17 +66,58 @@ import Testing
     }
   }
 
-  /// kohya's trainers take such folders: a number of repeats, `_`, a word.
   @Test func namesFoldersThatHoldThePictures() throws {
     try TemporaryFolder.with { folder in
-      let inner = folder.appendingPathComponent("10_toy")
+      let inner = folder.appendingPathComponent("toys")
       try FileManager.default.createDirectory(at: inner, withIntermediateDirectories: true)
       try copy("rgb.png", to: inner, as: "a.png")
       try copy("rgb.jpg", to: inner, as: "b.JPG")
       let error = userError { _ = try PictureFolder(folder) }
-      #expect(error?.kind == .noInput && error?.message.contains("'10_toy' (2)") == true)
+      #expect(error?.kind == .noInput && error?.message.contains("'toys' (2)") == true)
       try copy("rgb.png", to: folder, as: "c.png")
-      #expect(try PictureFolder(folder).skipped.map(\.name) == ["10_toy"])
+      #expect(try PictureFolder(folder).skipped.map(\.name) == ["toys"])
+    }
+  }
+
+  /// kohya's trainers take such folders: a number of repeats, `_`, a word.
+  @Test func readsFoldersWithRepeats() throws {
+    try TemporaryFolder.with { folder in
+      func make(_ path: String, _ pictures: [String]) throws {
+        let inner = folder.appendingPathComponent(path)
+        try FileManager.default.createDirectory(at: inner, withIntermediateDirectories: true)
+        for name in pictures { try copy("rgb.png", to: inner, as: name) }
+      }
+      try make("10_toy", ["a.png", "b.png"])
+      try Data("on a beach".utf8).write(to: folder.appendingPathComponent("10_toy/b.txt"))
+      try Data("{}".utf8).write(to: folder.appendingPathComponent("10_toy/c.json"))
+      try make("10_toy/3_more", ["no.png"])
+      try make("2_my cat", ["a.png"])
+      try make("0_old", ["a.png"])
+      try make("99999999999999999999_x", ["a.png"])
+      try make("5_empty", [])
+      try make("x_1", ["a.png"])
+      let inner = try PictureFolder(folder)
+      #expect(inner.pictures.map(\.path) == ["10_toy/a.png", "10_toy/b.png", "2_my cat/a.png"])
+      #expect(inner.pictures.map(\.repeats) == [10, 10, 2])
+      #expect(inner.captions.map { $0?.lastPathComponent } == [nil, "b.txt", nil])
+      #expect(
+        inner.skipped.map(\.name) == [
+          "0_old", "10_toy/3_more", "10_toy/c.json", "5_empty", "99999999999999999999_x", "x_1",
+        ])
+      try make("", ["z.png"])
+      let both = try PictureFolder(folder)
+      #expect(both.pictures.map(\.path) == ["z.png"] + inner.pictures.map(\.path))
+      #expect(both.pictures.map(\.repeats) == [1, 10, 10, 2])
+      #expect(both.captions.count == 4 && both.captions[2] != nil)
+    }
+  }
+
+  @Test func repeatsStandBeforeTheFirstLine() {
+    #expect(FolderRepeats("10_toy")?.count == 10 && FolderRepeats("10_toy")?.rest == "toy")
+    #expect(FolderRepeats("3_a_b c")?.rest == "a_b c")
+    #expect(FolderRepeats("1000_a")?.problem == nil && FolderRepeats("1001_a")?.problem != nil)
+    for name in ["toy", "_toy", "a1_toy", "10", "10-toy", "-1_toy", "+1_toy", "١_toy", ""] {
+      #expect(FolderRepeats(name) == nil, "\(name)")
     }
   }
 
@@ -138,7 +179,7 @@ import Testing
     try TemporaryFolder.with { folder in
       try copy("rgb.png", to: folder, as: "1.png")
       let error = userError {
-        _ = try PictureFolder<Int>(folder) { (_) throws(UserError) in throw UserError(.inputOutput, "enough") }
+        _ = try PictureFolder<Int>(folder) { (_, _) throws(UserError) in throw UserError(.inputOutput, "enough") }
       }
       #expect(error?.kind == .inputOutput)
     }

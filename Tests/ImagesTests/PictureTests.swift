@@ -24,13 +24,6 @@ import Testing
     }
   }
 
-  @Test(arguments: ["wide", "tall"], [16, 32]) func makesSquaresAsTrainersDo(name: String, side: Int) throws {
-    let source = try Pictures.expected("resize.source.\(name)")
-    #expect(
-      try source.centerCropped.resized(width: side, height: side) == Pictures.expected("square.\(name).crop.\(side)"))
-    #expect(try source.resized(width: side, height: side) == Pictures.expected("square.\(name).squash.\(side)"))
-  }
-
   /// Pixels that are their own place: red is x, green is y.
   private func places(_ width: Int, _ height: Int) -> Picture {
     Picture(
@@ -40,16 +33,6 @@ import Testing
 
   private func place(_ picture: Picture, _ x: Int, _ y: Int) -> [UInt8] {
     Array(picture.pixels[(y * picture.width + x) * 3..<(y * picture.width + x) * 3 + 2])
-  }
-
-  /// diffusers' script cuts `(h - crop) // 2` to `(h + crop) // 2` and the same of the width.
-  @Test func cropsTheMiddle() {
-    let wide = places(10, 5).centerCropped
-    #expect(wide.width == 5 && wide.height == 5)
-    #expect(place(wide, 0, 0) == [2, 0] && place(wide, 4, 4) == [6, 4])
-    let tall = places(4, 9).centerCropped
-    #expect(place(tall, 0, 0) == [0, 2] && place(tall, 3, 3) == [3, 5])
-    #expect(places(3, 3).centerCropped == places(3, 3))
   }
 
   @Test func flipsLeftAndRight() {

@@ -51,8 +51,18 @@ import Testing
     /// The latents' distributions of the pictures, then of their mirror images.
     let candidates: [LatentDistribution]
 
+    /// - Parameter views: of each picture; the candidates are theirs in turn.
     init(
-      flips: Bool = false, batchSize: Int = 2, accumulation: Int = 1, seed: UInt64 = 1,
+      views: [[Picture]] = ConceptBatchesTests.pictures.map { [$0] }, flips: Bool = false, batchSize: Int = 2,
+      accumulation: Int = 1, seed: UInt64 = 1, change: (inout TrainingSettings) -> Void = { _ in }
+    ) throws {
+      try self.init(
+        fitted: views.map { $0.map(FittedPicture.init) }, flips: flips, batchSize: batchSize,
+        accumulation: accumulation, seed: seed, change: change)
+    }
+
+    init(
+      fitted views: [[FittedPicture]], flips: Bool = false, batchSize: Int = 2, accumulation: Int = 1, seed: UInt64 = 1,
       change: (inout TrainingSettings) -> Void = { _ in }
     ) throws {
       let backend = try CPUBackend()
@@ -74,13 +84,15 @@ import Testing
       }
       let cache = try #require(
         try LatentCache(
-          ConceptBatchesTests.pictures.map(FittedPicture.init), vae: vae, backend: backend, withMirrored: flips))
+          views, scale: vae.configuration.scalingFactor, withMirrored: flips,
+          moments: { try vae.moments(of: $0, on: backend) }))
       batches = ConceptBatches(
         settings: settings, latents: cache, schedule: try model.noiseSchedule(),
         prompts: try TrainingPrompts(
           settings, tokenizers: [tokenizer], warn: { _ in }))
       self.settings = settings
       scale = vae.configuration.scalingFactor
+      let pictures = views.flatMap { $0.map(\.picture) }
       candidates = try (pictures + pictures.map(mirrored)).map { picture in
         let pixels = picture.tensor.reshaped([1, picture.height, picture.width, 3])
         return LatentDistribution(
@@ -96,9 +108,11 @@ import Testing
         let latents = batch.latents.values[sample * size..<(sample + 1) * size]
         let fitting = candidates.indices.filter { index in
           let candidate = candidates[index]
-          return zip(latents, zip(candidate.mean.values, candidate.deviation.values)).allSatisfy {
-            abs($0 / scale - $1.0) <= 6 * $1.1 + 1e-5
-          }
+          return candidate.mean.values.count == size
+            && candidate.mean.shape.dimensions.dropFirst() == batch.latents.shape.dimensions.dropFirst()
+            && zip(latents, zip(candidate.mean.values, candidate.deviation.values)).allSatisfy {
+              abs($0 / scale - $1.0) <= 6 * $1.1 + 1e-5
+            }
         }
         try #require(fitting.count == 1, "a sample fits the pictures \(fitting)")
         return fitting[0]
@@ -144,6 +158,66 @@ import Testing
     #expect(abs(Double(mirrored) - 100) <= 4 * 50.0.squareRoot())
     #expect(Set(all) == Set(0..<2 * Self.pictureCount))
     #expect(shown.contains { Set($0.map { $0 >= Self.pictureCount }).count == 2 })
+  }
+
+  /// Pictures of two sizes: a batch has those of one, as the VAE sees them, and says how each was cut.
+  @Test func batchesHavePicturesOfOneSize() throws {
+    let wide = Self.pictures.map { $0.resized(width: 48, height: 16) }
+    let fixture = try Fixture(views: (Self.pictures[..<2] + wide[2...]).map { [$0] }, batchSize: 3)
+    let batches = try fixture.first(20)
+    #expect(Set(batches.map { $0.latents.shape.dimensions }) == [[3, 8, 8, 4], [3, 4, 12, 4]])
+    var seen = Array(repeating: 0, count: 5)
+    for batch in batches {
+      for picture in try fixture.shown(in: batch) { seen[picture] += 1 }
+      #expect(batch.noise.shape == batch.latents.shape)
+      let shape = batch.latents.shape
+      #expect(batch.cuts.allSatisfy { $0 == PictureCut(height: 4 * shape[1], width: 4 * shape[2]) })
+    }
+    #expect(seen == [12, 12, 12, 12, 12])
+  }
+
+  /// A picture with several views shows each of them about as often: 100 draws of two, within four standard deviations.
+  @Test func viewsAreDrawnAnew() throws {
+    let fixture = try Fixture(views: [[Self.pictures[0], Self.pictures[1]], [Self.pictures[2]]])
+    let shown = try fixture.first(100).map { try fixture.shown(in: $0) }
+    #expect(shown.allSatisfy { $0.contains(2) })
+    let first = shown.count { $0.contains(0) }
+    #expect(abs(Double(first) - 50) <= 4 * 5, "\(first)")
+    #expect(shown.count { $0.contains(1) } == 100 - first)
+  }
+
+  /// What each latent counts goes with the picture, and into the mirror with it; one without a mask counts in full.
+  @Test func weightsGoWithTheirPictures() throws {
+    let levels = (0..<64 * 64).map { (place: Int) -> UInt8 in
+      let (x, y) = (place % 64 / 8, place / 64 / 8)
+      return UInt8(4 * x + y)
+    }
+    let mask = try Mask(width: 64, height: 64, levels: levels)
+    let masked = FittedPicture.fitted(
+      Self.pictures[0], to: PictureSize(width: 32, height: 32), .crop, mask: mask, cell: 4)
+    let fixture = try Fixture(fitted: [masked, [FittedPicture(Self.pictures[1])]], flips: true)
+    // A latent of 4 x 4 pixels of 32 is 8 x 8 of the mask's.
+    var (plain, mirrored): ([Float], [Float]) = ([], [])
+    for y in 0..<8 {
+      for x in 0..<8 {
+        plain.append(Float(4 * x + y) / 255)
+        mirrored.append(Float(4 * (7 - x) + y) / 255)
+      }
+    }
+    let full = [Float](repeating: 1, count: 64)
+    var seen: Set<Int> = []
+    for batch in try fixture.first(20) {
+      let weights = try #require(batch.weights)
+      #expect(weights.shape == [2, 8, 8, 1])
+      for (sample, picture) in try fixture.shown(in: batch).enumerated() {
+        let expected = [plain, full, mirrored, full][picture]
+        let actual: [Float] = Array(weights.values[sample * 64..<(sample + 1) * 64])
+        for place in 0..<64 { #expect(abs(actual[place] - expected[place]) <= 1e-7) }
+        seen.insert(picture)
+      }
+    }
+    #expect(seen.count == 4)
+    #expect(try Fixture().first(1)[0].weights == nil)
   }
 
   @Test func withoutFlipsNothingIsMirrored() throws {

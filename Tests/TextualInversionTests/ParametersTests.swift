@@ -1,11 +1,10 @@
-import Images
 import ModelFiles
 import Tensors
 import Testing
 
 @testable import TextualInversion
 
-/// How words' rows become an encoder's table and come back, and how a picture's cut is told.
+/// How words' rows become an encoder's table and come back.
 @Suite struct ParametersTests {
   private func layout() throws -> RowLayout {
     RowLayout(
@@ -45,16 +44,5 @@ import Testing
       let error = #expect(throws: UserError.self) { try layout.table(.textEncoder, of: broken) }
       #expect(error?.kind == .badData && error?.message.contains("rows.text_encoder.") == true)
     }
-  }
-
-  /// Sizes as SDXL's training has them: of the picture in the file, of the cut in the picture brought to its size, of what is
-  /// learned. 600 x 400 pixels at 64: the shorter side becomes 64, the longer 96, of which 16 are cut on either side.
-  @Test func cutsAreThoseOfThePictureBeforeItWasCut() {
-    let wide = Picture(width: 600, height: 400, color: .white)
-    let tall = Picture(width: 400, height: 600, color: .white)
-    #expect(FittedPicture(wide, side: 64, fitting: .crop).cut.numbers == [400, 600, 0, 16, 64, 64])
-    #expect(FittedPicture(tall, side: 64, fitting: .crop).cut.numbers == [600, 400, 16, 0, 64, 64])
-    #expect(FittedPicture(wide, side: 64, fitting: .squash).cut.numbers == [400, 600, 0, 0, 64, 64])
-    #expect(FittedPicture(wide).cut.numbers == [400, 600, 0, 0, 400, 600])
   }
 }

@@ -132,7 +132,7 @@ import Testing
         }
         var settings = try settings()
         settings.kind = kind
-        return PreflightWarnings.captions(settings, try Concept(folder: folder, resolution: 16, fitting: .crop))
+        return PreflightWarnings.captions(settings, try Concept(folder: folder, buckets: AspectBuckets(resolution: 16)))
       }
     }
     #expect(try lines(["", "", ""]).isEmpty)

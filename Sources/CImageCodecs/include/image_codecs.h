@@ -1,7 +1,7 @@
 // PNG, JPEG and WebP behind one face: bytes in, 8-bit RGB out, and never an exit, an abort or a jump past the caller.
 //
-// What alpha there is gets dropped, not blended, and noted; palettes, grey, 16 bits, CMYK and YCCK become RGB. A file that ends
-// before its last pixel is an error. Colour profiles and gamma are left alone.
+// Alpha stands by itself and is not blended; palettes, grey, 16 bits, CMYK and YCCK become RGB. A file that ends before its last
+// pixel is an error. Colour profiles and gamma are left alone.
 #pragma once
 
 #include <stddef.h>
@@ -21,10 +21,12 @@ typedef struct {
   int width;
   int height;
   uint8_t *pixels;  // height x width x 3, to be freed by image_codecs_free
+  uint8_t *alpha;   // height x width, or NULL where nothing can be seen through; freed with the pixels
   uint8_t *exif;    // the TIFF structure of the EXIF data, or NULL; freed with the pixels
   size_t exif_length;
-  int is_transparent;  // whether some of it can be seen through
-  char message[200];   // why it failed
+  int is_cmyk;        // whether it was in inks
+  int is_deep;        // whether it had 16 bits a channel
+  char message[200];  // why it failed
 } image_codecs_picture;
 
 // Decodes a picture of at most `pixel_limit` pixels. Returns 1, or 0 with `message` set and nothing to free.

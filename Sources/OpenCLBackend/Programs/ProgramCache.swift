@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import Tensors
 
 /// Built programs on disk, so that a second run compiles nothing.
 ///
@@ -24,19 +25,7 @@ struct ProgramCache: Sendable {
     switch location {
     case .disabled: folder = nil
     case .folder(let url): folder = url
-    case .standard:
-      switch environment["TI_GPU_PROGRAM_CACHE"] {
-      case "off": folder = nil
-      case .some(let path) where !path.isEmpty: folder = URL(fileURLWithPath: path)
-      default:
-        if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") {
-          folder = URL(fileURLWithPath: cache).appendingPathComponent("ti-gpu")
-        } else if let home = environment["HOME"], home.hasPrefix("/") {
-          folder = URL(fileURLWithPath: home).appendingPathComponent(".cache/ti-gpu")
-        } else {
-          folder = nil
-        }
-      }
+    case .standard: folder = CacheFolder.url(variable: "TI_GPU_PROGRAM_CACHE", environment: environment)
     }
   }
 

@@ -2,19 +2,27 @@ import Operators
 import StableDiffusion
 import Tensors
 
-/// A concept's batches: pictures in a fresh order every time round, a prompt, a time and noise for each.
+/// A concept's batches: pictures of one size, in a fresh order every time round (`PictureOrder`), a prompt, a time and noise
+/// for each.
 ///
 /// Every draw comes from (seed, step) alone, so a resumed run needs no other state to go on as if never stopped.
 public struct ConceptBatches: BatchSource {
   private let settings: TrainingSettings
   private let latents: LatentCache
   private let prompts: TrainingPrompts
+  private let order: PictureOrder
   private let trainSteps: Int
 
-  public init(settings: TrainingSettings, latents: LatentCache, schedule: NoiseSchedule, prompts: TrainingPrompts) {
+  /// - Parameter repeats: how often each picture counts; once where nothing is said.
+  public init(
+    settings: TrainingSettings, latents: LatentCache, repeats: [Int] = [], schedule: NoiseSchedule,
+    prompts: TrainingPrompts
+  ) {
     self.settings = settings
     self.latents = latents
     self.prompts = prompts
+    order = PictureOrder(
+      sizes: latents.entries.map(\.shape), repeats: repeats, batchSize: settings.batchSize, seed: settings.seed)
     trainSteps = schedule.steps
   }
 
@@ -26,12 +34,10 @@ public struct ConceptBatches: BatchSource {
     let turn = step * settings.accumulation + microBatch
     let time = RandomStream.timesteps.generator(seed: seed, step: turn)
     let flip = RandomStream.flips.generator(seed: seed, step: turn)
-    let pictures = (0..<settings.batchSize).map { pictureIndex(turn * settings.batchSize + $0) }
+    let crop = RandomStream.crops.generator(seed: seed, step: turn)
+    let pictures = order.pictures(turn: turn)
     guard let first = pictures.first.map({ latents.entries[$0].shape }) else {
       throw UserError(.usage, "a batch needs a picture")
-    }
-    guard pictures.allSatisfy({ latents.entries[$0].shape == first }) else {
-      throw UserError(.badData, "the pictures of a batch are of several sizes", remedy: "bring them to one size")
     }
     let size = first.count
     let shape = Shape([settings.batchSize] + first.dimensions)
@@ -40,18 +46,24 @@ public struct ConceptBatches: BatchSource {
 
     var values: [Float] = []
     var timesteps: [Int] = []
-    for sample in 0..<settings.batchSize {
+    var cuts: [PictureCut] = []
+    var weights: [[Float]?] = []
+    for (sample, picture) in pictures.enumerated() {
+      let views = latents.entries[picture].views
+      let view = crop.integer(below: views.count, at: sample)
+      cuts.append(views[view].cut)
+      let isMirrored = settings.flips && flip.integer(below: 2, at: sample) == 1
+      weights.append(latents.weights(picture, view: view, mirrored: isMirrored))
       values += latents.sample(
-        pictures[sample],
-        mirrored: settings.flips && flip.integer(below: 2, at: sample) == 1,
+        picture, view: view, mirrored: isMirrored,
         noise: Array(posteriorNoise[sample * size..<(sample + 1) * size]))
       timesteps.append(times.lowerBound + time.integer(below: times.count, at: sample))
     }
     return Batch(
       latents: HostTensor(shape, values),
       noise: noise(shape, turn: turn),
-      timesteps: timesteps, tokens: prompts.tokens(pictures: pictures, seed: seed, turn: turn),
-      cuts: pictures.map { latents.entries[$0].cut })
+      timesteps: timesteps, tokens: prompts.tokens(pictures: pictures, seed: seed, turn: turn), cuts: cuts,
+      weights: Self.weights(weights, of: shape))
   }
 
   /// Normal noise, each channel of a sample shifted by the settings' share of one more number.
@@ -68,9 +80,11 @@ public struct ConceptBatches: BatchSource {
       })
   }
 
-  /// The picture that draw number `draw` of the run shows: every picture once before any comes again.
-  private func pictureIndex(_ draw: Int) -> Int {
-    let order = RandomStream.pictureOrder.generator(seed: settings.seed, step: draw / latents.count)
-    return order.permutation(latents.count)[draw % latents.count]
+  /// `[batch, height, width, 1]` of the weights of each sample's latents; nil where all of them count in full.
+  private static func weights(_ samples: [[Float]?], of latents: Shape) -> HostTensor? {
+    guard samples.contains(where: { $0 != nil }) else { return nil }
+    let shape = latents.withChannels(1)
+    let full = [Float](repeating: 1, count: shape.count / max(1, samples.count))
+    return HostTensor(shape, samples.flatMap { $0 ?? full })
   }
 }

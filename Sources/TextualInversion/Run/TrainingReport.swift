@@ -19,6 +19,8 @@ public struct TrainingReport: Sendable, Codable {
   public var reading: ModelReading?
   /// The pictures' folder as it was named; absent in version 1, as is what follows it up to the fingerprint.
   public var pictures: String?
+  /// The masks' folder, where there is one.
+  public var masks: String?
   /// The device as it was named.
   public var deviceChoice: String?
   public var checkpointEvery: Int?
@@ -68,6 +70,7 @@ public struct TrainingReport: Sendable, Codable {
     model = source.model
     reading = source.reading.isEmpty ? nil : source.reading
     pictures = source.pictures
+    masks = source.masks
     deviceChoice = source.device
     checkpointEvery = checkpoints.every
     keepCheckpoints = checkpoints.keep
@@ -109,10 +112,14 @@ public struct TrainingReport: Sendable, Codable {
 public struct RunSource: Sendable, Hashable {
   public var model: String
   public var pictures: String
+  public var masks: String?
   public var device: String?
   public var reading: ModelReading
 
-  public init(model: String, pictures: String, device: String? = nil, reading: ModelReading = ModelReading()) {
+  public init(
+    model: String, pictures: String, masks: String? = nil, device: String? = nil, reading: ModelReading = ModelReading()
+  ) {
+    self.masks = masks
     self.reading = reading
     self.model = model
     self.pictures = pictures

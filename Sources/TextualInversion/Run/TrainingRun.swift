@@ -12,7 +12,7 @@ public final class TrainingRun<B: Backend> {
 
   public let settings: TrainingSettings
   public let folder: RunFolder
-  /// The concept's pictures as they were brought to squares.
+  /// The concept's pictures as they were brought to their sizes.
   public let concept: Concept
   /// The step that the run starts after: 0, or that of the checkpoint it goes on from.
   public var firstStep: Int { context.firstStep }
@@ -25,6 +25,7 @@ public final class TrainingRun<B: Backend> {
   private let checkpoints: CheckpointPolicy
   private let largestRowNorm: [Component: Float]
   private let makeBackend: (ElementType) throws -> B
+  private let latentFolder: URL?
   /// What was found, and what will be done with it.
   public let preflight: Preflight
   private let context: RunContext
@@ -41,17 +42,19 @@ public final class TrainingRun<B: Backend> {
   ///
   /// - Parameters:
   ///   - pictures: the folder of the concept's pictures.
+  ///   - masks: a folder of masks of the pictures' names, white where they are learned.
   ///   - folder: where the results go, or the folder of the run to go on with.
   ///   - optimizer: the rule of update; the settings' own unless another is given.
   ///   - source: how model, pictures and device were named, for going on with the run later.
   ///   - policy: what is drawn and kept of the run to look at.
+  ///   - latentFolder: where the pictures' latents are kept for the next run; nil for nowhere.
   ///   - makeBackend: a backend that stores activations and weights as asked. The VAE has float32 unless its
   ///     configuration says that less will do.
   /// - Throws: `UserError` for what the user can mend.
   public init(
-    model modelSource: any ModelSource, pictures: URL, settings: TrainingSettings, folder: RunFolder,
+    model modelSource: any ModelSource, pictures: URL, masks: URL? = nil, settings: TrainingSettings, folder: RunFolder,
     optimizer: (any Optimizer)? = nil, checkpoints: CheckpointPolicy = CheckpointPolicy(), source: RunSource? = nil,
-    report policy: ReportPolicy = ReportPolicy(),
+    report policy: ReportPolicy = ReportPolicy(), latentFolder: URL? = nil,
     makeBackend: @escaping (ElementType) throws -> B
   ) throws {
     try settings.validate()
@@ -63,11 +66,14 @@ public final class TrainingRun<B: Backend> {
     self.modelSource = modelSource
     self.checkpoints = checkpoints
     self.makeBackend = makeBackend
+    self.latentFolder = latentFolder
     self.optimizer = optimizer ?? settings.rule
     report = ReportObserver(
       TrainingReport(
         settings: settings,
-        source: source ?? RunSource(model: modelSource.location?.path ?? modelSource.name, pictures: pictures.path),
+        source: source
+          ?? RunSource(
+            model: modelSource.location?.path ?? modelSource.name, pictures: pictures.path, masks: masks?.path),
         checkpoints: checkpoints, policy: policy, goingOnWith: folder.earlier?.report))
     var warnings: [String] = []
     if let earlier = folder.earlier { warnings += try earlier.check(settings, self.optimizer) }
@@ -102,13 +108,13 @@ public final class TrainingRun<B: Backend> {
         largest[name.encoder] = max(largest[name.encoder] ?? 0, rows.rowNorms.max() ?? 0)
       }
       largestRowNorm = largest.mapValues { Self.divergence * $0 }
-      concept = try Concept(
-        folder: pictures, resolution: settings.resolution, fitting: settings.fitting,
-        readsCaptions: settings.captions.areRead)
+      concept = try Self.concept(settings, pictures: pictures, masks: masks, model.shape)
       warnings += concept.warnings
       let names = concept.files.map(\.lastPathComponent)
       prompts = try TrainingPrompts(
-        settings, sentences: TrainingSentences(settings, pictures: names, captions: concept.captions), pictures: names,
+        settings,
+        sentences: TrainingSentences(
+          settings, pictures: names, captions: concept.captions, words: concept.words), pictures: names,
         tokenizers: tokenizers, warn: { warnings.append($0) })
       let tokenizer = try model.tokenizer()
       preflight = Preflight(settings, concept, prompts, tokenizer: tokenizer)
@@ -158,7 +164,7 @@ public final class TrainingRun<B: Backend> {
         MetricsObserver(folder, after: firstStep), CheckpointObserver(checkpoints, after: firstStep),
         PreviewObserver(policy.previews), NearestWordsObserver(model), report,
       ] + (policy.tensorBoard ? [TensorBoardObserver()] : [])
-      + [PageObserver(zip(concept.files, concept.pictures).map { ($0.lastPathComponent, $1.picture) })] + observers
+      + [PageObserver(zip(concept.names, concept.pictures).map { ($0, $1.picture) })] + observers
     defer { context.drawing = nil }
     let outcome: Outcome
     do {
@@ -204,7 +210,8 @@ public final class TrainingRun<B: Backend> {
     try model.shape.checkTraining(
       resolution: settings.resolution, batchSize: settings.batchSize, type: backend.precision, memory: backend.memory)
     guard let latents = try encodedPictures() else { return }
-    let batches = ConceptBatches(settings: settings, latents: latents, schedule: schedule, prompts: prompts)
+    let batches = ConceptBatches(
+      settings: settings, latents: latents, repeats: concept.repeats, schedule: schedule, prompts: prompts)
 
     defer { context.peakBytes = max(context.peakBytes, backend.memory.peakBytes) }
     let textEncoders = try model.textEncoders(
@@ -240,24 +247,71 @@ public final class TrainingRun<B: Backend> {
     }
   }
 
-  /// The pictures' latents; nil where an observer asked to stop.
+  /// The pictures' latents, of the files where they are kept, else by the VAE; nil where an observer asked to stop.
   private func encodedPictures() throws -> LatentCache? {
     let backend = try makeBackend(model.shape.autoencoder.precision(beside: settings.precision))
     try context.emit(.encoded(pictures: 0, of: concept.pictures.count))
-    let vae = try model.autoencoder(on: backend)
-    return try LatentCache(concept.pictures, vae: vae, backend: backend, withMirrored: settings.flips) { done in
-      try context.emit(.encoded(pictures: done, of: concept.pictures.count))
-      return !context.isStopRequested
+    let files = LatentFiles(
+      latentFolder, vae: context.fingerprint?.vae ?? [:], device: "\(backend.name) \(backend.precision.rawValue)")
+    defer { files.trim() }
+    var vae: AutoencoderKL<B>?
+    return try LatentCache(
+      concept.views, scale: model.shape.autoencoder.scalingFactor, withMirrored: settings.flips,
+      progress: { done in
+        try context.emit(.encoded(pictures: done, of: concept.pictures.count))
+        return !context.isStopRequested
+      }
+    ) { picture in
+      let file = files.file(of: picture)
+      if let file, let kept = try files.load(file, warn: { try context.emit(.warned($0)) }) { return kept }
+      let encoder = try vae ?? model.autoencoder(on: backend)
+      vae = encoder
+      let moments = try encoder.moments(of: picture, on: backend)
+      if let file { files.store(moments, in: file) }
+      return moments
     }
+  }
+
+  /// The pictures of all words.
+  private static func concept(
+    _ settings: TrainingSettings, pictures: URL, masks: URL?, _ shape: ModelShape
+  ) throws(UserError) -> Concept {
+    func read(_ folder: URL, _ masks: URL?) throws(UserError) -> Concept {
+      try Concept(
+        folder: folder, masks: masks, buckets: settings.buckets(shape), fitting: settings.fitting,
+        alpha: settings.pictureSet.alpha, cell: shape.autoencoder.sizeMultiple, readsCaptions: settings.captions.areRead
+      )
+    }
+    guard !settings.pictureSet.concepts.isEmpty else { return try read(pictures, masks) }
+    var parts: [(name: String, repeats: Int, word: Int, concept: Concept)] = []
+    for part in settings.pictureSet.concepts {
+      guard let word = settings.words.firstIndex(where: { $0.placeholder.word == part.word }) else {
+        throw UserError(.usage, "the concept '\(part.folder)' teaches \(part.word), which is none of the run's words")
+      }
+      let inner = masks?.appendingPathComponent(part.folder)
+      let concept = try read(
+        pictures.appendingPathComponent(part.folder),
+        inner.flatMap { FileManager.default.fileExists(atPath: $0.path) ? $0 : nil } ?? masks)
+      parts.append((part.folder, part.repeats, word, concept))
+    }
+    return Concept(parts)
   }
 
   private static func fingerprint(_ model: any ModelSource, _ concept: Concept) throws(UserError) -> Fingerprint {
     var pictures: [String: String] = [:]
-    for file in concept.files { pictures[file.lastPathComponent] = try FileHash.sha256(of: file) }
-    var captions: [String: String] = [:]
-    for file in concept.captions.compactMap(\.?.file) {
-      captions[file.lastPathComponent] = try FileHash.sha256(of: file)
+    for (name, file) in zip(concept.names, concept.files) { pictures[name] = try FileHash.sha256(of: file) }
+    func hashes(_ files: [URL?]) throws(UserError) -> [String: String] {
+      var hashes: [String: String] = [:]
+      for (name, file) in zip(concept.names, files) {
+        guard let file else { continue }
+        // Named as its picture is, so that those of two folders are told apart.
+        let folder = (name as NSString).deletingLastPathComponent
+        hashes[(folder as NSString).appendingPathComponent(file.lastPathComponent)] = try FileHash.sha256(of: file)
+      }
+      return hashes
     }
-    return Fingerprint(model: try model.sha256(), pictures: pictures, captions: captions)
+    return Fingerprint(
+      model: try model.sha256(), pictures: pictures, captions: try hashes(concept.captions.map(\.?.file)),
+      masks: try hashes(concept.masks))
   }
 }

@@ -1,6 +1,6 @@
 import Tensors
 
-/// What a run was made from, by its content: hashes of the model's files, of the pictures and of their captions.
+/// What a run was made from, by its content: hashes of the model's files, of the pictures, of their captions and masks.
 public struct Fingerprint: Sendable, Hashable, Codable {
   /// SHA-256 of the model's files, by their path in the model folder.
   public let model: [String: String]
@@ -8,19 +8,31 @@ public struct Fingerprint: Sendable, Hashable, Codable {
   public let pictures: [String: String]
   /// SHA-256 of the texts beside them that are read, by their file name.
   public let captions: [String: String]
+  /// SHA-256 of the masks that are used, by their file name.
+  public let masks: [String: String]
 
-  public init(model: [String: String], pictures: [String: String], captions: [String: String] = [:]) {
+  public init(
+    model: [String: String], pictures: [String: String], captions: [String: String] = [:], masks: [String: String] = [:]
+  ) {
     self.model = model
     self.pictures = pictures
     self.captions = captions
+    self.masks = masks
   }
 
-  /// From a file; an older one knows no captions.
+  /// From a file; an older one knows neither captions nor masks.
   public init(from decoder: any Decoder) throws {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     model = try container.decode([String: String].self, forKey: .model)
     pictures = try container.decode([String: String].self, forKey: .pictures)
     captions = try container.decodeIfPresent([String: String].self, forKey: .captions) ?? [:]
+    masks = try container.decodeIfPresent([String: String].self, forKey: .masks) ?? [:]
+  }
+
+  /// The hashes of what makes the VAE: its own files, or those of the whole model where it has none of its own.
+  var vae: [String: String] {
+    guard model.keys.contains(where: { $0 == "vae" || $0.hasPrefix("vae/") }) else { return model }
+    return model.filter { $0.key == "vae" || $0.key.hasPrefix("vae/") || $0.key.hasPrefix("configuration/") }
   }
 
   /// What is not as it was in `earlier`, a phrase each: "the model's unet/config.json changed (3f… to 9a…)".
@@ -41,5 +53,6 @@ public struct Fingerprint: Sendable, Hashable, Codable {
     }
     return differences("the model's", earlier.model, covered)
       + differences("the picture", earlier.pictures, pictures) + differences("the caption", earlier.captions, captions)
+      + differences("the mask", earlier.masks, masks)
   }
 }

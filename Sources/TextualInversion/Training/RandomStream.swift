@@ -10,6 +10,8 @@ public enum RandomStream: UInt32, Sendable {
   case noise
   case initialLatents
   case noiseOffset
+  case bucketOrder = 16
+  case crops
   case captions = 32
 
   /// The stream's generator for step `step` of the run with seed `seed`.

@@ -34,9 +34,11 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   /// The numbers of plain training's rule.
   public var optimizer = AdamW()
   public var loss = LossSettings()
-  /// The side of the square that pictures are brought to, in pixels; a multiple of 8.
+  /// The side of the square that pictures are brought to or, where they keep their shapes, that has their area, in pixels; a
+  /// multiple of 8.
   public var resolution: Int
   public var fitting = PictureFitting.crop
+  public var pictureSet = PictureSetSettings()
   /// Whether half the pictures, drawn anew each step, are mirrored.
   public var flips = false
   /// What the word is measured by on the way.
@@ -99,6 +101,8 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     loss = try container.decodeIfPresent(LossSettings.self, forKey: .loss) ?? LossSettings()
     resolution = try container.decode(Int.self, forKey: .resolution)
     fitting = try container.decode(PictureFitting.self, forKey: .fitting)
+    pictureSet =
+      try container.decodeIfPresent(PictureSetSettings.self, forKey: .pictureSet) ?? PictureSetSettings.earlier
     flips = try container.decode(Bool.self, forKey: .flips)
     heldOut = try container.decodeIfPresent(HeldOutSettings.self, forKey: .heldOut) ?? .none
     seed = try container.decode(UInt64.self, forKey: .seed)
@@ -186,7 +190,11 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
         if let inner = value as? [String: Any] {
           add(inner, under: prefix + key + ".")
         } else {
-          result[prefix + key] = "\(value)"
+          // A list may hold names and values, whose order is nobody's.
+          let list = (value as? [Any]).flatMap {
+            try? JSONSerialization.data(withJSONObject: $0, options: [.sortedKeys])
+          }
+          result[prefix + key] = list.map { String(decoding: $0, as: UTF8.self) } ?? "\(value)"
         }
       }
     }
@@ -245,12 +253,4 @@ public enum TrainedEncoders: String, Sendable, Codable, CaseIterable {
     }
     return wanted
   }
-}
-
-/// How a picture is brought to a square.
-public enum PictureFitting: String, Sendable, Codable, CaseIterable {
-  /// The largest square in its middle.
-  case crop
-  /// The whole picture, squeezed.
-  case squash
 }

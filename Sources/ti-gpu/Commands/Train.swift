@@ -30,6 +30,7 @@ struct Train: ParsableCommand {
   @OptionGroup(title: "Model") var reading: ModelReadingOptions
   @OptionGroup var device: DeviceOptions
   @OptionGroup(title: "Training") var training: TrainingOptions
+  @OptionGroup(title: "Pictures") var pictureSet: PictureSetOptions
   @OptionGroup(title: "Report") var report: ReportOptions
 
   @Option(help: ArgumentHelp("The pictures' folder, or demo:NAME for an example concept.", valueName: "folder"))
@@ -71,11 +72,18 @@ struct Train: ParsableCommand {
         "--output: a run goes on in its own folder; leave the option out, or copy the folder and resume the copy")
       return
     }
+    if pictureSet.concepts != nil {
+      try require(images == nil && training.token == nil, "--concepts takes the place of --images and --token")
+      try require(replay == nil, "--concepts goes with pictures, not with --replay")
+    }
     let missing = [
       ("--model (a model's folder, file or name, or 'demo')", model != nil),
-      ("--images (a folder of pictures)", images != nil || replay != nil),
-      ("--token (the word to teach, such as '<toy>')", training.token != nil),
-      ("--initializer (a word to start from, such as 'toy')", training.initializer != nil || replay != nil),
+      ("--images (a folder of pictures)", images != nil || pictureSet.concepts != nil || replay != nil),
+      ("--token (the word to teach, such as '<toy>')", training.token != nil || pictureSet.concepts != nil),
+      (
+        "--initializer (a word to start from, such as 'toy')",
+        training.initializer != nil || pictureSet.concepts != nil || replay != nil
+      ),
     ].filter { !$0.1 }.map(\.0)
     try require(missing.isEmpty, "missing: \(missing.joined(separator: ", "))")
   }
@@ -138,23 +146,36 @@ struct TrainWork: BackendWork {
       model: ModelName.lasting(
         try named(command.model?.text, earlier?.report?.model, "--model: the model's folder or file")),
       pictures: try named(
-        command.images?.text, earlier?.report?.pictures, "--images: the pictures' folder", ConceptFolder.isBuiltIn),
-      device: device, reading: command.reading.reading(earlier: earlier?.report?.reading))
+        command.pictureSet.concepts?.text ?? command.images?.text, earlier?.report?.pictures,
+        "--images: the pictures' folder", ConceptFolder.isBuiltIn),
+      masks: command.pictureSet.masks.map { $0.url.standardizedFileURL.path } ?? earlier?.report?.masks, device: device,
+      reading: command.reading.reading(earlier: earlier?.report?.reading))
     let model = try ModelName.source(source.model, reading: source.reading)
     // Unless said otherwise, a run goes on as it was started, on whatever device.
     let isChosen = command.device.precision != .auto
-    let settings = try command.training.settings(
-      resuming: earlier?.settings, precision: isChosen ? precision : earlier?.settings?.precision ?? precision,
+    let concepts = try command.pictureSet.concepts.map { (path) throws(UserError) in
+      try TaughtFolder.found(in: path.url)
+    }
+    var training = command.training
+    if let first = concepts?.first {
+      training.token = first.concept.word
+      training.initializer = first.initializer ?? training.initializer
+    }
+    var settings = try training.settings(
+      resuming: earlier?.settings, pictureSet: command.pictureSet,
+      precision: isChosen ? precision : earlier?.settings?.precision ?? precision,
       nativeSide: StableDiffusionModel(model).shape.resolution)
+    if let concepts { try settings.teach(concepts, startingFrom: command.training.initializer) }
     var checkpoints = CheckpointPolicy()
     if let earlier = earlier?.report { checkpoints.every = earlier.checkpointEvery ?? checkpoints.every }
     checkpoints.every = command.checkpointEvery ?? checkpoints.every
     checkpoints.keep = command.keepCheckpoints ?? earlier?.report?.keepCheckpoints ?? checkpoints.keep
 
     return try TrainingRun(
-      model: model, pictures: ConceptFolder.url(source.pictures), settings: settings, folder: folder,
-      checkpoints: checkpoints, source: source, report: command.report.policy(resuming: earlier?.report),
-      makeBackend: makeBackend)
+      model: model, pictures: ConceptFolder.url(source.pictures), masks: source.masks.map { URL(fileURLWithPath: $0) },
+      settings: settings, folder: folder, checkpoints: checkpoints, source: source,
+      report: command.report.policy(resuming: earlier?.report),
+      latentFolder: command.pictureSet.latentCache ? LatentFiles.standardFolder() : nil, makeBackend: makeBackend)
   }
 
   func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {

@@ -48,10 +48,8 @@ struct TrainingOptions: ParsableArguments {
   var schedule: LearningRateSchedule?
   @Option(help: "Steps over which the size rises to its full height (0).")
   var warmup: Int?
-  @Option(help: "The pictures' side in pixels (the model's own).")
+  @Option(help: "The pictures' side in pixels, or the root of their area (the model's own).")
   var resolution: Int?
-  @Option(help: "How pictures become squares: by their middle, or squashed (crop).")
-  var fit: PictureFitting?
   @Flag(inversion: .prefixedNo, help: "Mirror half the pictures (no).")
   var flip: Bool?
   @Option(help: "What every random draw comes from (0): \(Seed.help).")
@@ -69,9 +67,9 @@ struct TrainingOptions: ParsableArguments {
   /// The run's settings: what was given here, over the earlier run's, over the defaults.
   ///
   /// - Throws: `UserError(.usage)` for a value out of range, the run itself refuses one that differs from the earlier run's.
-  func settings(resuming earlier: TrainingSettings?, precision: ElementType, nativeSide: Int)
-    throws(UserError) -> TrainingSettings
-  {
+  func settings(
+    resuming earlier: TrainingSettings?, pictureSet: PictureSetOptions, precision: ElementType, nativeSide: Int
+  ) throws(UserError) -> TrainingSettings {
     var settings: TrainingSettings
     if let earlier {
       guard !quick else {
@@ -114,10 +112,10 @@ struct TrainingOptions: ParsableArguments {
     take(schedule, \.schedule)
     take(warmup, \.warmupSteps)
     take(resolution, \.resolution)
-    take(fit, \.fitting)
     take(flip, \.flips)
     take(seed?.value(), \.seed)
     try loss.apply(to: &settings.loss)
+    pictureSet.take(into: &settings)
     if let templates { settings.templates = try PromptTemplates.read(templates.url) }
     ending.apply(to: &settings)
     captions.change(&settings.captions)

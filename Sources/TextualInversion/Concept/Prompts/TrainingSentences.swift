@@ -9,6 +9,8 @@ import Tensors
 public struct TrainingSentences: Sendable {
   /// What is known of a picture.
   private struct Subject: Sendable {
+    /// The word that it teaches.
+    let word: String
     let captions: [Caption]
     /// What its file's name says, for `[filewords]` where there is no caption.
     let nameWords: String
@@ -27,7 +29,10 @@ public struct TrainingSentences: Sendable {
   /// - Parameters:
   ///   - pictures: their files' names.
   ///   - captions: what stands beside each of them; none at all for pictures without.
-  public init(_ settings: TrainingSettings, pictures: [String] = [], captions: [CaptionText?] = []) {
+  ///   - words: the word that each of them teaches, by its number among the settings' words; the first where nothing is said.
+  public init(
+    _ settings: TrainingSettings, pictures: [String] = [], captions: [CaptionText?] = [], words: [Int] = []
+  ) {
     word = settings.placeholder.word
     self.captions = settings.captions
     templates = settings.templates ?? settings.kind.templates
@@ -35,9 +40,12 @@ public struct TrainingSentences: Sendable {
     open = ending.isEmpty ? templates : ending
     subjects = pictures.enumerated().map { index, name in
       let text = captions.indices.contains(index) ? captions[index] : nil
+      let all = settings.words
+      let taught = all[words.indices.contains(index) && all.indices.contains(words[index]) ? words[index] : 0]
       return Subject(
+        word: taught.placeholder.word,
         captions: (text?.lines ?? []).map {
-          Caption($0, word: settings.placeholder.word, initializer: settings.initializer, kind: settings.kind)
+          Caption($0, word: taught.placeholder.word, initializer: taught.initializer, kind: settings.kind)
         }, nameWords: PromptTemplates.words(ofFile: name))
     }
   }
@@ -64,9 +72,9 @@ public struct TrainingSentences: Sendable {
     if caption != nil, Float(draw(1 << 24, 1)) < dropout * Float(1 << 24) {
       // A template that names the word by its caption alone can't do without.
       let others = self.templates.filter { $0.contains(PromptTemplates.placeholder) }
-      if !others.isEmpty { return sentence(template(others), nil, nameWords: "") }
+      if !others.isEmpty { return sentence(template(others), nil, nameWords: "", word: subject?.word) }
     }
-    return sentence(chosen, caption, nameWords: subject?.nameWords ?? "") { parts, kept in
+    return sentence(chosen, caption, nameWords: subject?.nameWords ?? "", word: subject?.word) { parts, kept in
       guard captions.shuffles else { return parts }
       return Caption.shuffled(parts, keeping: kept, by: draws.permutation(parts.count, at: sample << 32 + 2))
     }
@@ -74,7 +82,7 @@ public struct TrainingSentences: Sendable {
 
   /// A template with the word in it, and what a caption says.
   private func sentence(
-    _ template: String, _ caption: Caption?, nameWords: String,
+    _ template: String, _ caption: Caption?, nameWords: String, word: String?,
     order: (_ parts: [String], _ kept: Int) -> [String] = { parts, _ in parts }
   ) -> String {
     var text = template
@@ -85,26 +93,31 @@ public struct TrainingSentences: Sendable {
       text = Sentence.weave(
         template, caption, details: order(caption.details, caption.details(amongFirst: captions.keptParts)))
     }
-    return PromptTemplates.filled(text, with: word)
+    return PromptTemplates.filled(text, with: word ?? self.word)
   }
 
   /// Every sentence as it is without a draw, with where it is from: each template, with every caption in its written order.
   func all() -> [(sentence: String, template: String, picture: Int?)] {
-    let bare = subjects.isEmpty || subjects.contains { $0.captions.isEmpty }
     var all: [(String, String, Int?)] = []
-    for template in templates {
-      let needsPicture = template.contains(Self.fileWords)
-      if !needsPicture, bare || subjects.contains(where: { !$0.captions.isEmpty }) && mayDropCaptions {
-        all.append((sentence(template, nil, nameWords: ""), template, nil))
-      }
-      guard needsPicture else { continue }
-      for (index, subject) in subjects.enumerated() where subject.captions.isEmpty {
-        all.append((sentence(template, nil, nameWords: subject.nameWords), template, index))
+    for template in templates where !template.contains(Self.fileWords) {
+      for word in subjects.isEmpty ? [word] : Set(subjects.map(\.word)).sorted() {
+        let own = subjects.filter { $0.word == word }
+        let hasBare = own.isEmpty || own.contains { $0.captions.isEmpty }
+        if hasBare || mayDropCaptions {
+          all.append((sentence(template, nil, nameWords: "", word: word), template, nil))
+        }
       }
     }
     for (index, subject) in subjects.enumerated() {
+      if subject.captions.isEmpty {
+        for template in templates where template.contains(Self.fileWords) {
+          all.append((sentence(template, nil, nameWords: subject.nameWords, word: subject.word), template, index))
+        }
+      }
       for caption in subject.captions {
-        for template in open { all.append((sentence(template, caption, nameWords: ""), template, index)) }
+        for template in open {
+          all.append((sentence(template, caption, nameWords: "", word: subject.word), template, index))
+        }
       }
     }
     return all

@@ -30,7 +30,8 @@ import Testing
     let pictures = try #require(json["pictures"] as? [[String: Any]])
     #expect(pictures.map { $0["file"] as? String } == (1...5).map { "\($0).png" })
     #expect(pictures.allSatisfy { $0["width"] as? Int == 64 && $0["learned_width"] as? Int == 32 })
-    #expect(json["initializer_tokens"] as? [String] == ["cat</w>"])
+    let word = try #require((json["words"] as? [[String: Any]])?.first)
+    #expect(word["initializer_tokens"] as? [String] == ["cat</w>"] && word["vectors"] as? Int == 4)
     let sentences = try #require(json["sentences"] as? [String])
     #expect(sentences.count == 3 && sentences.allSatisfy { $0.contains("<my-cat>") })
     let settings = try #require(json["settings"] as? [String: Any])
@@ -82,7 +83,8 @@ import Testing
       let text = try Program.run(arguments("check", pictures.path, ["--no-trial"])).output
       #expect(
         text.contains(
-          "3 captions of 3 pictures: 1 names the word, 1 names 'cat', in whose place it goes, 1 is said behind it"))
+          "3 captions of 3 pictures: 1 names the word, 1 names what the word starts from, and has it there, 1 is said behind it"
+        ))
       let without = try Program.run(arguments("check", pictures.path, ["--no-trial", "--no-captions"]))
       #expect(without.output.contains("captions are not read\n"))
       #expect(without.error.contains("passed over 1.txt, 2.txt, 3.txt: captions are not read in this run"))

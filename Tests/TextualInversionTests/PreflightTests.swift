@@ -112,14 +112,12 @@ import Testing
   }
 
   @Test func fewAndManyPicturesAreNamed() throws {
-    var settings = try settings()
-    func lines(_ count: Int) -> [String] { PreflightWarnings.count(settings, count) }
-    for count in [3, 10, 30] { #expect(lines(count).isEmpty) }
+    func lines(_ count: Int, _ kind: ConceptKind = .object) -> [String] { PreflightWarnings.count(kind, count) }
+    for count in [0, 3, 10, 30] { #expect(lines(count).isEmpty) }
     #expect(lines(1).first?.hasPrefix("one picture") == true)
     #expect(lines(2).first?.hasPrefix("two pictures") == true)
     #expect(lines(31).first?.hasPrefix("31 pictures") == true)
-    settings.kind = .style
-    #expect(lines(31).isEmpty)
+    #expect(lines(31, .style).isEmpty)
   }
 
   @Test func captionsThatDifferOrAllSayTheSameAreNamed() throws {
@@ -130,9 +128,9 @@ import Testing
           try Picture(width: 16, height: 16, color: .white).encodedPNG().write(to: name.appendingPathExtension("png"))
           if !caption.isEmpty { try Data(caption.utf8).write(to: name.appendingPathExtension("txt")) }
         }
-        var settings = try settings()
-        settings.kind = kind
-        return PreflightWarnings.captions(settings, try Concept(folder: folder, buckets: AspectBuckets(resolution: 16)))
+        let word = Word(try Placeholder("<toy>", vectors: 4), initializer: "toy")
+        let concept = try Concept(folder: folder, buckets: AspectBuckets(resolution: 16))
+        return PreflightWarnings.captions(kind, of: word, concept.captions)
       }
     }
     #expect(try lines(["", "", ""]).isEmpty)
@@ -146,11 +144,5 @@ import Testing
       try lines(["a <toy> on sand", "a toy on grass", "on a hill"]).first?.contains("not in 1.txt, 2.txt") == true)
     #expect(try lines(["a cat on sand", "two dogs", "a house"], .style).isEmpty)
     #expect(try lines(["a cat on sand", "a black cat", "cat, night"], .style).first?.contains("'cat'") == true)
-  }
-
-  private func settings() throws -> TrainingSettings {
-    TrainingSettings(
-      placeholder: try Placeholder("<toy>", vectors: 4), initializer: "toy", kind: .object, resolution: 64,
-      precision: .float32)
   }
 }

@@ -15,6 +15,16 @@ public struct Preflight: Sendable, Encodable {
     public let captions: [String]
   }
 
+  /// A word that is taught.
+  public struct Taught: Sendable, Encodable {
+    public let word: String
+    public let vectors: Int
+    public let initializer: String
+    /// What it starts from, as the first text encoder's tokenizer cuts it.
+    public let initializerTokens: [String]
+    public let pictures: Int
+  }
+
   /// What a few steps showed.
   public struct Trial: Sendable, Encodable {
     public let device: String
@@ -35,10 +45,9 @@ public struct Preflight: Sendable, Encodable {
   }
 
   public let settings: TrainingSettings
+  public let words: [Taught]
   public let pictures: [Found]
   public let skipped: [String]
-  /// What the word starts from, as the first text encoder's tokenizer cuts it.
-  public let initializerTokens: [String]
   /// How many captions name the word, what it starts from, and neither.
   public let captionsNaming: [String: Int]
   /// Three of the sentences that are learned from, of different pictures where there are some.
@@ -47,16 +56,20 @@ public struct Preflight: Sendable, Encodable {
 
   init(_ settings: TrainingSettings, _ concept: Concept, _ prompts: TrainingPrompts, tokenizer: CLIPTokenizer) {
     self.settings = settings
-    pictures = zip(concept.files, zip(concept.pictures, concept.captions)).map { file, picture in
+    pictures = zip(concept.names, zip(concept.pictures, concept.captions)).map { name, picture in
       let (fitted, caption) = picture
       return Found(
-        file: file.lastPathComponent, width: fitted.cut.originalWidth, height: fitted.cut.originalHeight,
+        file: name, width: fitted.cut.originalWidth, height: fitted.cut.originalHeight,
         learnedWidth: fitted.picture.width, learnedHeight: fitted.picture.height, captions: caption?.lines ?? [])
     }
     skipped = concept.skipped
     let names = tokenizer.names
-    initializerTokens = tokenizer.tokens(settings.initializer).map {
-      names.indices.contains(Int($0)) ? names[Int($0)] : "?"
+    words = settings.words.enumerated().filter { $0.element.role == .taught }.map { number, word in
+      Taught(
+        word: word.placeholder.word, vectors: word.placeholder.vectors, initializer: word.initializer,
+        initializerTokens: tokenizer.tokens(word.initializer).map {
+          names.indices.contains(Int($0)) ? names[Int($0)] : "?"
+        }, pictures: concept.words.count(where: { $0 == number }))
     }
     captionsNaming = prompts.sentences.naming.reduce(into: [:]) { $0["\($1.key)"] = $1.value }
     sentences = prompts.sentences.examples(3, seed: settings.seed)
@@ -73,14 +86,18 @@ public struct Preflight: Sendable, Encodable {
           : "from \(sides.map(\.0).min() ?? 0) x \(sides.map(\.1).min() ?? 0) to \(sides.map(\.0).max() ?? 0) x \(sides.map(\.1).max() ?? 0)")
         + " pixels, learned as \(sizes.prefix(4).joined(separator: ", "))\(sizes.count > 4 ? " and \(sizes.count - 4) more sizes" : "")",
       captionLine,
-      "the word '\(settings.placeholder.word)', \(Self.counted(settings.placeholder.vectors, "vector")), "
-        + (initializerTokens.isEmpty
-          ? "" : "from '\(settings.initializer)' (\(initializerTokens.joined(separator: " "))), ")
-        + "taught as \(settings.kind == .object ? "an" : "a") \(settings.kind.rawValue)",
       "\(Self.counted(settings.steps, "step")) of \(Self.counted(settings.batchSize * settings.accumulation, "picture")), "
         + "\(settings.method.rawValue), \(settings.schedule.rawValue) from \(settings.learningRate), \(settings.precision.rawValue); "
         + rounds,
     ]
+    lines.insert(
+      contentsOf: words.map { word in
+        let tokens = word.initializerTokens.joined(separator: " ")
+        return "the word '\(word.word)', \(Self.counted(word.vectors, "vector")), "
+          + (tokens.isEmpty ? "" : "from '\(word.initializer)' (\(tokens)), ")
+          + "taught as \(settings.kind == .object ? "an" : "a") \(settings.kind.rawValue)"
+          + (words.count > 1 ? " by \(Self.counted(word.pictures, "picture"))" : "")
+      }, at: 2)
     lines += sentences.map { "  “\($0)”" }
     if let trial {
       func mebibytes(_ bytes: Int) -> String {
@@ -91,7 +108,7 @@ public struct Preflight: Sendable, Encodable {
           + " on \(trial.device)")
       lines.append(
         String(format: "time: %.3g s a step, about %.0f s in all", trial.secondsPerStep, trial.seconds)
-          + ", loading and encoding not counted")
+          + ", without loading, encoding and the held-out loss")
     }
     return lines
   }
@@ -109,8 +126,8 @@ public struct Preflight: Sendable, Encodable {
     let kinds: [(Caption.Naming, one: String, more: String)] = [
       (.word, "names the word", "name the word"),
       (
-        .initializer, "names '\(settings.initializer)', in whose place it goes",
-        "name '\(settings.initializer)', in whose place it goes"
+        .initializer, "names what the word starts from, and has it there",
+        "name what the word starts from, and have it there"
       ),
       (.nothing, "is said behind it", "are said behind it"),
     ]

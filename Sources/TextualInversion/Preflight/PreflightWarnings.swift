@@ -7,11 +7,18 @@ enum PreflightWarnings {
   /// - Parameters:
   ///   - tokenizer: the first encoder's, without the words that are taught.
   static func all(_ settings: TrainingSettings, _ concept: Concept, tokenizer: CLIPTokenizer) -> [String] {
-    let names = concept.files.map(\.lastPathComponent)
     let likenesses = concept.pictures.map { PictureLikeness($0.picture) }
-    return word(settings.placeholder.word, tokenizer) + initializer(settings.initializer, tokenizer)
-      + count(settings, names.count) + duplicates(likenesses, names)
-      + sameEverywhere(settings.kind, likenesses) + captions(settings, concept)
+    var lines = duplicates(likenesses, concept.names)
+    let taught = settings.words.enumerated().filter { $0.element.role == .taught }
+    for (number, word) in taught {
+      let own = concept.words.indices.filter { concept.words[$0] == number }
+      let of =
+        count(settings.kind, own.count) + sameEverywhere(settings.kind, own.map { likenesses[$0] })
+        + captions(settings.kind, of: word, own.map { concept.captions[$0] })
+      lines += self.word(word.placeholder.word, tokenizer) + initializer(word.initializer, tokenizer)
+      lines += of.map { taught.count > 1 ? "\(word.placeholder.word): \($0)" : $0 }
+    }
+    return lines
   }
 
   /// What reads the word otherwise than a person expects.
@@ -51,14 +58,14 @@ enum PreflightWarnings {
     }
   }
 
-  static func count(_ settings: TrainingSettings, _ pictures: Int) -> [String] {
+  static func count(_ kind: ConceptKind, _ pictures: Int) -> [String] {
     var lines: [String] = []
-    if pictures < 3 {
+    if (1...2).contains(pictures) {
       lines.append(
         "\(pictures == 1 ? "one picture" : "two pictures"): all that is in them becomes the word's; three to ten, which "
           + "differ in all but what is taught, say what is meant")
     }
-    if pictures > 30, settings.kind != .style {
+    if pictures > 30, kind != .style {
       lines.append(
         "\(pictures) pictures: one thing is learned best from three to ten; of many, the word becomes what they have in common"
       )
@@ -105,19 +112,19 @@ enum PreflightWarnings {
       : []
   }
 
-  static func captions(_ settings: TrainingSettings, _ concept: Concept) -> [String] {
+  static func captions(_ kind: ConceptKind, of word: Word, _ texts: [CaptionText?]) -> [String] {
     var lines: [String] = []
-    let captions = concept.captions.map { text in
+    let captions = texts.map { text in
       (text?.lines ?? []).map {
-        Caption($0, word: settings.placeholder.word, initializer: settings.initializer, kind: settings.kind)
+        Caption($0, word: word.placeholder.word, initializer: word.initializer, kind: kind)
       }
     }
     let named = captions.filter { !$0.isEmpty }
     guard !named.isEmpty else { return [] }
     let isNaming = { (captions: [Caption]) in captions.contains { $0.naming == .word } }
     if named.contains(where: isNaming), !named.allSatisfy(isNaming) {
-      let without = concept.captions.indices.filter { !captions[$0].isEmpty && !isNaming(captions[$0]) }
-        .compactMap { concept.captions[$0]?.file.lastPathComponent }
+      let without = texts.indices.filter { !captions[$0].isEmpty && !isNaming(captions[$0]) }
+        .compactMap { texts[$0]?.file.lastPathComponent }
       lines.append(
         "the word stands in some captions and not in \(list(without.prefix(5)))\(without.count > 5 ? " and \(without.count - 5) more" : ""): "
           + "there it is put in")
@@ -125,7 +132,7 @@ enum PreflightWarnings {
     guard named.count >= 3, named.count == captions.count else { return lines }
     let shared =
       named.map { captions in
-        captions.map { Set(settings.kind == .style ? Sentence.contents($0.parts) : $0.details.map { $0.lowercased() }) }
+        captions.map { Set(kind == .style ? Sentence.contents($0.parts) : $0.details.map { $0.lowercased() }) }
           .reduce(into: Set<String>()) { $0.formUnion($1) }
       }.reduce(nil as Set<String>?) { $0?.intersection($1) ?? $1 } ?? []
     if !shared.isEmpty {

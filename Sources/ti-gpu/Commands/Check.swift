@@ -7,7 +7,7 @@ import TextualInversion
 /// `ti-gpu check`: what `train` would do with the same options, and what it would cost.
 struct Check: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Says what train would learn from, and what it would cost; leaves nothing behind.",
+    abstract: "Says what train would learn from, and what it would cost.",
     discussion: """
         ti-gpu check --model ./sd15 --images ./toy --token '<toy>' --initializer toy
 
@@ -33,7 +33,7 @@ struct Check: ParsableCommand {
       CheckWork(
         training: TrainWork(
           command: train, folder: RunFolder(new: parent), device: "\(train.device.device)",
-          interrupt: Interrupt("Stopping ...")),
+          interrupt: Interrupt("Stopping ..."), isTrial: true),
         triesSteps: trial))
   }
 }

@@ -123,6 +123,8 @@ struct TrainWork: BackendWork {
   /// The device as it was named.
   let device: String
   let interrupt: Interrupt
+  /// Whether a few steps are tried and nothing is kept.
+  var isTrial = false
 
   private struct Result: Encodable {
     let embedding: String?
@@ -174,7 +176,7 @@ struct TrainWork: BackendWork {
     return try TrainingRun(
       model: model, pictures: ConceptFolder.url(source.pictures), masks: source.masks.map { URL(fileURLWithPath: $0) },
       settings: settings, folder: folder, checkpoints: checkpoints, source: source,
-      report: command.report.policy(resuming: earlier?.report),
+      report: isTrial ? ReportPolicy() : command.report.policy(resuming: earlier?.report),
       latentFolder: command.pictureSet.latentCache ? LatentFiles.standardFolder() : nil, makeBackend: makeBackend)
   }
 

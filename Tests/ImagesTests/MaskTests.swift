@@ -99,7 +99,7 @@ import Testing
     func big(_ number: Int) -> Data { Data([24, 16, 8, 0].map { UInt8(number >> $0 & 255) }) }
     func chunk(_ kind: String, _ data: Data) -> Data {
       let content = Data(kind.utf8) + data
-      return big(data.count) + content + big(Int(content.withUnsafeBytes { CRC32.checksum($0) }))
+      return big(data.count) + content + big(Int(content.withUnsafeBytes { CRC32.iso.checksum($0) }))
     }
     var rows = Data()
     for y in 0..<height {

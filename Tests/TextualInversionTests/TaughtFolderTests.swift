@@ -113,16 +113,16 @@ import Testing
     }
   }
 
-  /// A word of another folder that is not seen in a batch is not moved by it, and each moves by its full angle when it is.
+  /// A word is not moved by examples of another, and moves by its full angle beside them.
   @Test func wordsMoveByTheirOwnExamples() {
-    let rows = HostTensor([1, 3], [0, 0, 2])
     let zero = HostTensor([1, 3], [0, 0, 0])
     let east = HostTensor([1, 3], [5, 0, 0])
     func moved(_ examples: [HostTensor]) -> [Float] {
-      var rows = rows
+      var rows = HostTensor([1, 3], [0, 0, 2])
       var state = OptimizerState()
-      Spherical().update(
-        &rows, gradient: RowGradient(zero, examples: examples), state: &state, step: 1, learningRate: 0.5)
+      var gradient = RowGradient(zero)
+      for example in examples { gradient.addExample(example) }
+      Spherical().update(&rows, gradient: gradient, state: &state, step: 1, learningRate: 0.5)
       return rows.values
     }
     #expect(moved([zero, zero]) == [0, 0, 2])

@@ -30,12 +30,18 @@ extension Optimizer {
 public struct RowGradient: Sendable {
   /// Of the mean over the batch, `[n, width]`.
   public var mean: HostTensor
-  /// Of each example's part in it, of the same shape; empty unless the rule of update looks at them.
+  /// Of each example's part in it that shows the word, of the same shape; empty unless the rule of update looks at them.
   public var examples: [HostTensor]
 
   public init(_ mean: HostTensor, examples: [HostTensor] = []) {
     self.mean = mean
     self.examples = examples
+  }
+
+  /// Takes an example in. One without a gradient shows another word, whose pictures share the batch: it says nothing of this one, and
+  /// a mean over examples leaves it out, so that each of several words goes its whole way.
+  mutating func addExample(_ gradient: HostTensor) {
+    if gradient.values.contains(where: { $0 != 0 }) { examples.append(gradient) }
   }
 
   /// Whether every element is a number.

@@ -6,8 +6,6 @@ import Tensors
 ///
 ///     g_b ← g_b - ⟨g_b, v⟩ v      u_b = g_b / |g_b|      v ← normalize(v - η mean_b u_b)
 ///
-/// The mean is over the examples that show the row: of several words each goes its own way at its full angle.
-///
 /// Plain training lets rows grow to many times a word's length, which drowns the words beside it (Kim et al., "Directional
 /// textual inversion", ICLR 2026, arXiv 2512.13672). With each example's gradient brought to length one, timesteps whose
 /// gradients are a thousand times another's no longer rule the sum, and neither moments nor decay are needed. The angle `η`
@@ -41,8 +39,7 @@ public struct Spherical: Optimizer {
       let length = norm(row)
       guard length > 0 else { continue }
       let direction = row.map { $0 / length }
-      var sum = Array(repeating: 0.0, count: width)
-      var count = 0.0
+      var mean = Array(repeating: 0.0, count: width)
       for example in gradient.examples {
         let g = example.values[start..<start + width].map(Double.init)
         let radial = zip(g, direction).reduce(0) { $0 + $1.0 * $1.1 }
@@ -50,11 +47,9 @@ public struct Spherical: Optimizer {
         let size = norm(tangent)
         // An example that does not show the row says nothing of it.
         guard size > 0 else { continue }
-        for index in 0..<width { sum[index] += tangent[index] / size }
-        count += 1
+        for index in 0..<width { mean[index] += tangent[index] / size / Double(gradient.examples.count) }
       }
-      guard count > 0 else { continue }
-      let moved = zip(direction, sum).map { $0 - Double(learningRate) * $1 / count }
+      let moved = zip(direction, mean).map { $0 - Double(learningRate) * $1 }
       let scale = length / norm(moved)
       for index in 0..<width { rows.values[start + index] = Float(moved[index] * scale) }
     }

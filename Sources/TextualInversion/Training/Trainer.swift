@@ -141,7 +141,7 @@ public final class Trainer<B: Backend> {
       }
       for example in examples[encoder] ?? [] {
         for (name, gradient) in layout.parameters(encoder, of: try backend.download(example)) {
-          gradients[name]?.examples.append(gradient)
+          gradients[name]?.addExample(gradient)
         }
       }
     }

@@ -144,6 +144,8 @@ def main(program: str, folder: Path) -> None:
         page.click("button[data-action=stop]")
         page.wait_for_selector("#live:has-text('has ended')", timeout=60000)
         page.wait_for_selector(".state:has-text('Stopped')", timeout=60000)
+        time.sleep(2.5)
+        assert page.evaluate("[...document.querySelectorAll('button')].every(b => b.disabled)"), "a button is left"
         look(page, "live-ended", folder)
         assert run.wait(60) == 130, run.returncode
         print("checkpoint, preview and stop work")

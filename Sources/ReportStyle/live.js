@@ -11,6 +11,7 @@ const said = {
   stop: 'The run saves and stops behind the step at hand.',
 };
 let revision = '';
+let hasEnded = false;
 
 function show(html) {
   const open = [...content.querySelectorAll('details')].map((details) => details.open);
@@ -33,6 +34,7 @@ async function refresh() {
 }
 
 function end(text) {
+  hasEnded = true;
   live.textContent = text;
   for (const button of buttons) button.disabled = true;
 }
@@ -46,7 +48,7 @@ for (const button of buttons) {
     } catch {
       live.textContent = 'The run can\u2019t be reached.';
     }
-    if (button.dataset.action !== 'stop') setTimeout(() => { button.disabled = false; }, 2000);
+    if (button.dataset.action !== 'stop') setTimeout(() => { button.disabled = hasEnded; }, 2000);
   });
 }
 

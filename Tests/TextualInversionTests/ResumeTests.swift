@@ -11,9 +11,11 @@ import TextualInversion
 @Suite(.serialized) struct ResumeTests {
   private static let steps = 5
 
-  private func settings(_ precision: ElementType, _ method: TrainingMethod) throws -> TrainingSettings {
+  private func settings(
+    _ precision: ElementType, _ method: TrainingMethod, initializer: String = "striped cat"
+  ) throws -> TrainingSettings {
     var settings = TrainingSettings(
-      placeholder: try Placeholder("<my-cat>", vectors: 2), initializer: "striped cat", kind: .subject, resolution: 32,
+      placeholder: try Placeholder("<my-cat>", vectors: 2), initializer: initializer, kind: .subject, resolution: 32,
       precision: precision, method: method)
     settings.steps = Self.steps
     settings.batchSize = 2
@@ -34,13 +36,15 @@ import TextualInversion
   /// Trains until `stop` steps are done, in `folder`; from the newest checkpoint in it where `resumes`.
   private func train<B: Backend>(
     on backend: B, in url: URL, until stop: Int, resumes: Bool = false, every: Int? = nil,
-    method: TrainingMethod = .plain, model: URL = DemoModel.model, pictures: URL = DemoConcept.myCat.folder
+    method: TrainingMethod = .plain, initializer: String = "striped cat", model: URL = DemoModel.model,
+    pictures: URL = DemoConcept.myCat.folder
   ) throws {
     let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
     #expect(!resumes || folder.earlier?.checkpoint != nil)
     let run = try TrainingRun(
-      model: DiffusersFolder(model), pictures: pictures, settings: settings(backend.precision, method),
-      folder: folder, checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
+      model: DiffusersFolder(model), pictures: pictures,
+      settings: settings(backend.precision, method, initializer: initializer), folder: folder,
+      checkpoints: CheckpointPolicy(every: every), makeBackend: { _ in backend })
     let outcome = try run.run { event, run in
       if case .stepped(let result) = event, result.step >= stop { run.requestStop() }
     }
@@ -68,16 +72,24 @@ import TextualInversion
     try expectSameBytes(on: backend, .prodigy)
   }
 
+  /// The words that are found to start from are the run's from then on.
+  @Test(arguments: TestBackends.float32) func bytesAreTheSameFromFoundWords(backend: TestBackend) throws {
+    try expectSameBytes(on: backend, .spherical, initializer: "")
+  }
+
   private func expectSameBytes(
-    on backend: TestBackend, _ method: TrainingMethod, model: URL = DemoModel.model, and more: [String] = []
+    on backend: TestBackend, _ method: TrainingMethod, initializer: String = "striped cat",
+    model: URL = DemoModel.model, and more: [String] = []
   ) throws {
     try backend.run { backend in
       try TemporaryFolder.with { parent in
         let unbroken = parent.appendingPathComponent("unbroken")
         let broken = parent.appendingPathComponent("broken")
-        try train(on: backend, in: unbroken, until: Self.steps, method: method, model: model)
-        try train(on: backend, in: broken, until: 2, method: method, model: model)
-        try train(on: backend, in: broken, until: Self.steps, resumes: true, method: method, model: model)
+        try train(on: backend, in: unbroken, until: Self.steps, method: method, initializer: initializer, model: model)
+        try train(on: backend, in: broken, until: 2, method: method, initializer: initializer, model: model)
+        try train(
+          on: backend, in: broken, until: Self.steps, resumes: true, method: method, initializer: initializer,
+          model: model)
         for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] + more {
           let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
           let actual = try Data(contentsOf: broken.appendingPathComponent(name))

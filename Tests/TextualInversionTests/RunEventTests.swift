@@ -17,6 +17,8 @@ import Testing
     switch event {
     case .encoded(let done, let total): "encoded \(done)/\(total)"
     case .started: "started"
+    case .searched: "searched"
+    case .found(let words): "found \(words.text)"
     case .evaluated(let measured): "evaluated \(measured.step)"
     case .stepped(let result): "stepped \(result.step)"
     case .checkpointed(let step, _): "checkpointed \(step)"

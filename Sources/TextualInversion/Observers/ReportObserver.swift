@@ -26,6 +26,9 @@ final class ReportObserver: RunObserver {
       report.device = device
       report.fingerprint = run.fingerprint
       try report.write(to: run.folder.report)
+    case .found:
+      report.settings = run.settings
+      try report.write(to: run.folder.report)
     case .ended(let end):
       switch end {
       case .finished: report.state = .finished

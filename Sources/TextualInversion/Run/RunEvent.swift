@@ -7,7 +7,11 @@ import Tensors
 public enum RunEvent: Sendable {
   /// Pictures go through the VAE: so many are done, none at first.
   case encoded(pictures: Int, of: Int)
-  /// The model is loaded; the next event is a step, or the end.
+  /// Words for the pictures are looked for, to start from: those so far.
+  case searched(FoundWords)
+  /// They are found, and stand in the run's settings.
+  case found(FoundWords)
+  /// The model is loaded and knows what it starts from; the next event is a step, or the end.
   case started(device: String)
   /// The held-out loss was taken, of the step that is told next; step 0 is the initializer.
   case evaluated(HeldOutLoss)
@@ -44,7 +48,7 @@ public protocol RunObserver: AnyObject {
 
 /// A run as its observers see it.
 public final class RunContext {
-  public let settings: TrainingSettings
+  public internal(set) var settings: TrainingSettings
   public let folder: RunFolder
   /// The step that the run starts after: 0, or that of the checkpoint it goes on from.
   public let firstStep: Int
@@ -59,7 +63,7 @@ public final class RunContext {
   /// The model's name, without the folders that it lies in, and whether it predicts v.
   var model: (name: String, predictsVelocity: Bool)?
   /// What is trained as it was before the first step.
-  public let initialParameters: Parameters
+  public internal(set) var initialParameters: Parameters
   /// Whether an observer asked the run to stop after the step at hand.
   public private(set) var isStopRequested = false
   /// Whether an observer asked for a checkpoint behind the step at hand; down again once it is written.

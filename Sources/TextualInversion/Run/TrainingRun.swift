@@ -10,7 +10,8 @@ public final class TrainingRun<B: Backend> {
   /// How a run that did not fail came to its end.
   public enum Outcome: Sendable { case finished, stopped }
 
-  public let settings: TrainingSettings
+  /// As they were asked for, and with the words that were found where none were given.
+  public var settings: TrainingSettings { context.settings }
   public let folder: RunFolder
   /// The concept's pictures as they were brought to their sizes.
   public let concept: Concept
@@ -20,6 +21,8 @@ public final class TrainingRun<B: Backend> {
   private let model: StableDiffusionModel
   private let layout: RowLayout
   private let vocabularies: [Component: Int]
+  /// The model's own, one an encoder.
+  private let plainTokenizers: [(component: Component, tokenizer: CLIPTokenizer)]
   private let prompts: TrainingPrompts
   private let optimizer: any Optimizer
   private let checkpoints: CheckpointPolicy
@@ -57,11 +60,15 @@ public final class TrainingRun<B: Backend> {
     report policy: ReportPolicy = ReportPolicy(), latentFolder: URL? = nil,
     makeBackend: @escaping (ElementType) throws -> B
   ) throws {
+    var settings = settings
+    if settings.startsFromFoundWords, let earlier = folder.earlier?.settings {
+      (settings.initializer, settings.initialEmbedding) = (earlier.initializer, earlier.initialEmbedding)
+      settings.foundWords = earlier.foundWords
+    }
     try settings.validate()
     try checkpoints.validate()
     try policy.previews.validate()
     self.policy = policy
-    self.settings = settings
     self.folder = folder
     self.modelSource = modelSource
     self.checkpoints = checkpoints
@@ -100,8 +107,12 @@ public final class TrainingRun<B: Backend> {
       }
       self.vocabularies = vocabularies
       let checkpoint = folder.earlier?.checkpoint
+      // What was started from is in the checkpoint; the file may be gone.
+      let embedding = checkpoint == nil ? try settings.initialEmbedding?.word() : nil
+      plainTokenizers = Array(zip(encoders, plain))
       let initial = try InitialRows(
-        settings.words, encoders: Array(zip(encoders, plain)), model: model, optimizer: self.optimizer)
+        settings.startingWords, embedding: embedding, encoders: plainTokenizers, model: model, optimizer: self.optimizer
+      )
       if checkpoint == nil { warnings += settings.warnings + initial.warnings }
       var largest = initial.vocabularyNorm
       for (name, rows) in initial.parameters {
@@ -233,6 +244,17 @@ public final class TrainingRun<B: Backend> {
       context.state = trainer.state
       try context.emit(.evaluated(measured))
     }
+    if context.state.step == 0, settings.findsInitializer {
+      guard
+        try findWords(
+          trainer,
+          batches: WordSearch<B>.batches(settings, schedule: schedule) { own in
+            ConceptBatches(
+              settings: own, latents: latents, repeats: concept.repeats, schedule: schedule, prompts: prompts)
+          })
+      else { return }
+      trainer.state = context.state
+    }
     try context.emit(.started(device: backend.name))
     if settings.heldOut.isOn, firstStep == 0 { try measure() }
     while context.state.step < settings.steps, !context.isStopRequested {
@@ -245,6 +267,25 @@ public final class TrainingRun<B: Backend> {
       if settings.isHeldOutDue(result.step) || settings.heldOut.isOn && result.step == settings.steps { try measure() }
       try context.emit(.stepped(result))
     }
+  }
+
+  /// Starts from the model's own words for the pictures; false where an observer asked to stop before they were found.
+  private func findWords(_ trainer: Trainer<B>, batches: [Batch]) throws -> Bool {
+    let vocabulary = try WordVocabulary(model, tokenizers: plainTokenizers)
+    let search = WordSearch(trainer, word: settings.placeholder, batches: batches, vocabulary: vocabulary)
+    let words = try search.run { words in
+      try context.emit(.searched(words))
+      return !context.isStopRequested
+    }
+    guard let words else { return false }
+    context.settings.foundWords = words.text
+    let initial = try InitialRows(
+      settings.startingWords, encoders: plainTokenizers, model: model, optimizer: optimizer)
+    context.initialParameters = initial.parameters
+    context.state = TrainingState(
+      parameters: initial.parameters, optimizer: optimizer, precision: settings.precision)
+    try context.emit(.found(words))
+    return true
   }
 
   /// The pictures' latents, of the files where they are kept, else by the VAE; nil where an observer asked to stop.
@@ -273,7 +314,7 @@ public final class TrainingRun<B: Backend> {
   }
 
   /// The pictures of all words.
-  private static func concept(
+  static func concept(
     _ settings: TrainingSettings, pictures: URL, masks: URL?, _ shape: ModelShape
   ) throws(UserError) -> Concept {
     func read(_ folder: URL, _ masks: URL?) throws(UserError) -> Concept {

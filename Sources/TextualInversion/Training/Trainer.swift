@@ -49,16 +49,7 @@ public final class Trainer<B: Backend> {
     var next = state
     next.step += 1
     let rows = try tables()
-    var (meanLoss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
-    while !meanLoss.isFinite || !gradients.values.allSatisfy(\.isFinite) {
-      guard next.lossScale.overflowed() else {
-        throw UserError(
-          .badData,
-          "the loss or its gradient is no longer a number at step \(next.step): try a lower learning rate, "
-            + "or --precision f32")
-      }
-      (meanLoss, gradients) = try lossAndGradients(batches, rows: rows, scale: next.lossScale.value)
-    }
+    let (meanLoss, gradients) = try finiteLossAndGradients(batches, rows: rows, scale: &next.lossScale, step: next.step)
     let usedScale = next.lossScale.value
     next.lossScale.succeeded()
     for (name, gradient) in lossSettings.maxGradientNorm.map(gradients.clipped(toNorm:)) ?? gradients {
@@ -95,6 +86,13 @@ public final class Trainer<B: Backend> {
     return try backend.download(loss).values[0]
   }
 
+  /// The gradients of the mean loss of batches to the rows as they stand; nothing learns.
+  func gradients(of batches: [Batch]) throws -> Parameters {
+    var scale = state.lossScale
+    return try finiteLossAndGradients(batches, rows: tables(), scale: &scale, step: state.step).gradients
+      .mapValues(\.mean)
+  }
+
   /// Each encoder's table of rows as they stand.
   private func tables() throws -> [Component: Tensor<B.Storage>] {
     var rows: [Component: Tensor<B.Storage>] = [:]
@@ -102,6 +100,22 @@ public final class Trainer<B: Backend> {
       rows[encoder] = try backend.upload(layout.table(encoder, of: state.parameters), as: .float32)
     }
     return rows
+  }
+
+  /// Loss and gradients, at half the loss scale after half the loss scale where 16-bit gradients overflow.
+  private func finiteLossAndGradients(
+    _ batches: [Batch], rows: [Component: Tensor<B.Storage>], scale: inout LossScale, step: Int
+  ) throws -> (loss: Float, gradients: [ParameterName: RowGradient]) {
+    while true {
+      let (loss, gradients) = try lossAndGradients(batches, rows: rows, scale: scale.value)
+      if loss.isFinite, gradients.values.allSatisfy(\.isFinite) { return (loss, gradients) }
+      guard scale.overflowed() else {
+        throw UserError(
+          .badData,
+          "the loss or its gradient is no longer a number at step \(step): try a lower learning rate, "
+            + "or --precision f32")
+      }
+    }
   }
 
   /// The mean loss of the micro-batches and the gradients of what is trained, unscaled.

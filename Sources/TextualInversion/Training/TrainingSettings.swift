@@ -7,8 +7,12 @@ import Tensors
 /// checkpoint.
 public struct TrainingSettings: Sendable, Hashable, Codable {
   public var placeholder: Placeholder
-  /// The word or phrase whose tokens the rows start from, in turn.
+  /// The word or phrase whose tokens the rows start from, in turn; empty for the model's own words for the pictures.
   public var initializer: String
+  /// Those, once they are found.
+  public var foundWords: String?
+  /// A learned word that the rows start from in place of `initializer`.
+  public var initialEmbedding: InitialEmbedding?
   /// Words that are trained beside the one that is taught.
   public var otherWords: [Word] = []
   /// Of a model with two text encoders, those whose rows learn; the rows of the other stay as they start.
@@ -47,7 +51,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var precision: ElementType
 
   public init(
-    placeholder: Placeholder, initializer: String, kind: ConceptKind, resolution: Int, precision: ElementType,
+    placeholder: Placeholder, initializer: String = "", kind: ConceptKind, resolution: Int, precision: ElementType,
     method: TrainingMethod = .spherical, defaults: TrainingMethod.Defaults? = nil
   ) {
     let defaults = defaults ?? method.defaults
@@ -62,6 +66,15 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     self.resolution = resolution
     self.precision = precision
   }
+
+  /// Whether the rows start from the model's own words for the pictures, and these are yet to be found.
+  public var findsInitializer: Bool { startsFromFoundWords && foundWords == nil }
+
+  /// Whether neither a word nor a file was given to start from.
+  var startsFromFoundWords: Bool { initializer.isEmpty && initialEmbedding == nil }
+
+  /// All words, the taught one with what was found for it.
+  var startingWords: [Word] { [Word(placeholder, initializer: foundWords ?? initializer)] + otherWords }
 
   /// All words that are trained, the taught one first.
   public var words: [Word] { [Word(placeholder, initializer: initializer)] + otherWords }
@@ -83,6 +96,8 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     let container = try decoder.container(keyedBy: CodingKeys.self)
     placeholder = try container.decode(Placeholder.self, forKey: .placeholder)
     initializer = try container.decode(String.self, forKey: .initializer)
+    foundWords = try container.decodeIfPresent(String.self, forKey: .foundWords)
+    initialEmbedding = try container.decodeIfPresent(InitialEmbedding.self, forKey: .initialEmbedding)
     otherWords = try container.decodeIfPresent([Word].self, forKey: .otherWords) ?? []
     encoders = try container.decodeIfPresent(TrainedEncoders.self, forKey: .encoders) ?? .both
     pooling = try container.decodeIfPresent(TextPooling.self, forKey: .pooling) ?? .endOfText
@@ -151,8 +166,11 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       (16...2048).contains(resolution) && resolution % 8 == 0,
       "--resolution must be a multiple of 8 between 16 and 2048, not \(resolution)")
     try require(
-      !words.contains { $0.initializer.allSatisfy(\.isWhitespace) },
+      initializer.isEmpty || !initializer.allSatisfy(\.isWhitespace),
       "--initializer must name a word to start from, such as 'toy'")
+    try require(
+      !otherWords.contains { $0.initializer.allSatisfy(\.isWhitespace) },
+      "every word but the first must have a word to start from, such as 'toy'")
   }
 
   /// What a person may not expect of the settings, a line each.

@@ -18,8 +18,7 @@ struct Train: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Learns a word from pictures.",
     discussion: """
-        ti-gpu train --model ./sd15 --images ./toy --token '<toy>' \\
-          --initializer toy --kind object --output ./run
+        ti-gpu train --model ./sd15 --images ./toy --token '<toy>' --output ./run
 
       Ctrl-C saves and stops; --resume ./run goes on as if never stopped.
       With --replay, every draw comes from a trace and each step is held against it.
@@ -80,10 +79,7 @@ struct Train: ParsableCommand {
       ("--model (a model's folder, file or name, or 'demo')", model != nil),
       ("--images (a folder of pictures)", images != nil || pictureSet.concepts != nil || replay != nil),
       ("--token (the word to teach, such as '<toy>')", training.token != nil || pictureSet.concepts != nil),
-      (
-        "--initializer (a word to start from, such as 'toy')",
-        training.initializer != nil || pictureSet.concepts != nil || replay != nil
-      ),
+      ("--output (a folder for the results)", output != nil),
     ].filter { !$0.1 }.map(\.0)
     try require(missing.isEmpty, "missing: \(missing.joined(separator: ", "))")
   }

@@ -5,6 +5,7 @@ import TextualInversion
 final class ProgressObserver: RunObserver {
   private let pictures: Int
   private var progress: ProgressLine?
+  private var isSearching = false
   private var smoothed = RunningMean()
   private var hasSaidDecoder = false
   /// The last step that was seen.
@@ -21,6 +22,12 @@ final class ProgressObserver: RunObserver {
     case .encoded(let done, let total) where done == total:
       Console.note("Loading the text encoder and the UNet ...")
     case .encoded, .checkpointed, .evaluated: break
+    case .searched:
+      if !isSearching { Console.note("Looking for the model's own words for the pictures ...") }
+      isSearching = true
+    case .found(let words):
+      Console.note(
+        "Starting from \(words.text)" + String(format: " (loss %.4f, %.4f without them)", words.loss, words.lossOfNone))
     case .previewing(let done, let total): preview(done, of: total, run)
     case .previewed(_, let files):
       if !Console.isTerminal { Console.note("Drew \(files.map(\.path).joined(separator: ", "))") }

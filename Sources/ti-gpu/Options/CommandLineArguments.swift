@@ -105,7 +105,9 @@ struct CommandLineArguments {
     "resume_from_checkpoint": "--resume", "mixed_precision": "--precision", "checkpointing_steps": "--checkpoint-every",
     "save_steps": "--checkpoint-every", "save_every_n_steps": "--checkpoint-every", "center_crop": "--fit",
     "flip_aug": "--flip", "guidance_scale": "--guidance", "cfg_scale": "--guidance", "scheduler": "--sampler",
-    "W": "--width", "H": "--height",
+    "W": "--width", "H": "--height", "min_snr_gamma": "--min-snr", "snr_gamma": "--min-snr", "huber_c": "--huber",
+    "max_grad_norm": "--max-gradient-norm", "min_timestep": "--timesteps", "max_timestep": "--timesteps",
+    "optimizer_type": "--method",
   ].reduce(into: [:]) { $0["__" + $1.key] = $1.value }
 
   /// The names of a command's options, as its help lists them: `  --fit <fit>  ...`, `  --flip/--no-flip  ...`.

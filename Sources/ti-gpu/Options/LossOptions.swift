@@ -8,6 +8,7 @@ extension HuberThreshold.Schedule: ExpressibleByArgument {}
 /// What the loss is taken of and how it is weighed.
 struct LossOptions: ParsableArguments {
   @Option(
+    name: .customLong("min-snr"),
     help: ArgumentHelp(
       "Weigh examples by min(SNR, gamma) / SNR, over SNR + 1 where the model predicts v (off; 5 is common).",
       valueName: "gamma"))

@@ -16,7 +16,10 @@ struct TrainingOptions: ParsableArguments {
   var method: TrainingMethod?
   @Flag(help: "Spherical in 120 steps of angle 0.5: quick, and tried on small models only.")
   var quick = false
-  @Option(help: "A word or phrase near in meaning to start from.")
+  @Option(
+    help: ArgumentHelp(
+      "What to start from: a word or phrase near in meaning, or a learned word's file (the model's own words for the pictures, which "
+        + "are looked for first).", valueName: "words or file"))
   var initializer: String?
   @Option(help: "Of SDXL's two text encoders, whose rows learn (both).")
   var encoder: TrainedEncoders?
@@ -71,6 +74,7 @@ struct TrainingOptions: ParsableArguments {
     resuming earlier: TrainingSettings?, pictureSet: PictureSetOptions, precision: ElementType, nativeSide: Int
   ) throws(UserError) -> TrainingSettings {
     var settings: TrainingSettings
+    let start = try initializer.flatMap(InitialFile.init)
     if let earlier {
       guard !quick else {
         throw UserError(.usage, "--quick is for a new run; the run that is gone on with knows its steps")
@@ -80,23 +84,31 @@ struct TrainingOptions: ParsableArguments {
       settings.placeholder = try Placeholder(
         token ?? earlier.placeholder.word, vectors: vectors ?? earlier.placeholder.vectors)
     } else {
-      guard let initializer else {
-        throw UserError(.usage, "--initializer is missing: a word to start from, such as 'toy'")
-      }
       let method = method ?? .spherical
       guard !quick || method == .spherical else {
         throw UserError(.usage, "--quick goes with --method spherical, not with \(method.rawValue)")
       }
       let defaults = quick ? TrainingMethod.quick : method.defaults
       settings = TrainingSettings(
-        placeholder: try Placeholder(word(), vectors: vectors ?? defaults.vectors), initializer: initializer,
+        placeholder: try Placeholder(word(), vectors: vectors ?? start?.vectors ?? defaults.vectors),
         kind: kind ?? .object, resolution: nativeSide, precision: precision, method: method, defaults: defaults)
     }
     func take<T>(_ value: T?, _ path: WritableKeyPath<TrainingSettings, T>) {
       if let value { settings[keyPath: path] = value }
     }
     take(method, \.method)
-    take(initializer, \.initializer)
+    if let start {
+      settings.initialEmbedding = start.embedding
+      settings.initializer = ""
+    } else if let initializer {
+      guard !initializer.allSatisfy(\.isWhitespace) else {
+        throw UserError(
+          .usage, at: .option("initializer"), "names no word to start from, such as 'toy'",
+          remedy: "leave it out to start from the model's own words for the pictures")
+      }
+      settings.initialEmbedding = nil
+      settings.initializer = initializer
+    }
     take(encoder, \.encoders)
     take(pooling, \.pooling)
     take(kind, \.kind)

@@ -3,7 +3,7 @@
     python scores.py PROGRAM JUDGE [--concepts NAME...] [--seeds 0 1 2] [--recipe 'NAME=OPTIONS'...] [--work DIR]
 
 PROGRAM is ti-gpu, JUDGE what `judge.py train` wrote. A recipe is a name and options of `ti-gpu train`; the defaults where none is
-given. Each word is drawn 24 times by `ti-gpu generate` (30 steps of DDIM, guidance 5), on six backgrounds that are none of the
+given. Runs start from the concept's noun, or from what the model finds itself with `--initializer=`. Each word is drawn 24 times by `ti-gpu generate` (30 steps of DDIM, guidance 5), on six backgrounds that are none of the
 concept's colours, and scored by judge.py. Seconds are those of the whole run, loading and pictures included.
 """
 from __future__ import annotations
@@ -34,7 +34,7 @@ def run(*command) -> dict:
 
 def trained(program: str, pictures: Path, concept: str, seed: int, options: list[str], output: Path) -> dict:
     _, kind, noun = CONCEPTS[concept]
-    start = [] if "--initializer" in options else ["--initializer", noun]
+    start = [] if any(option.startswith("--initializer") for option in options) else ["--initializer", noun]
     return run(program, "train", "--model", "demo", "--images", pictures, "--token", f"<{concept}>", "--kind", kind, *start,
                "--seed", seed, "--output", output, "--overwrite", "--device", "cpu", "--json",
                *(option for option in options if option != "--initializer="))

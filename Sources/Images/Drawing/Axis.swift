@@ -10,7 +10,8 @@ package struct Axis: Sendable {
   package init(_ values: [Double], lines: Int) {
     var low = values.min() ?? 0
     var high = values.max() ?? 1
-    if high - low < 1e-9 * max(abs(high), abs(low), 1e-30) {
+    // Values that differ by float32's rounding alone are one value, and make a flat curve.
+    if high - low < 2e-6 * max(abs(high), abs(low), 1e-30) {
       let room = max(abs(high) * 0.1, 1e-6)
       (low, high) = (low - room, high + room)
     }

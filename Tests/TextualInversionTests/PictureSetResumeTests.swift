@@ -46,14 +46,14 @@ import Testing
   }
 
   private func train<B: Backend>(
-    on backend: B, _ pictures: URL, in url: URL, until stop: Int, resumes: Bool = false
+    on backend: B, _ pictures: URL, in url: URL, until stop: Int, resumes: Bool = false, latents: URL? = nil
   ) throws {
     let folder = try resumes ? RunFolder(resuming: url) : RunFolder(new: url)
     let run = try TrainingRun(
       model: DiffusersFolder(DemoModel.model), pictures: pictures,
       masks: pictures.deletingLastPathComponent().appendingPathComponent("masks"),
       settings: settings(backend.precision), folder: folder,
-      makeBackend: { _ in backend })
+      latentFolder: latents, makeBackend: { _ in backend })
     #expect(Set(run.concept.pictures.map { [$0.picture.width, $0.picture.height] }).count > 2)
     let outcome = try run.run { event, run in
       if case .stepped(let result) = event, result.step >= stop { run.requestStop() }
@@ -70,8 +70,10 @@ import Testing
         try makeMasks(in: parent.appendingPathComponent("masks"))
         let (unbroken, broken) = (parent.appendingPathComponent("unbroken"), parent.appendingPathComponent("broken"))
         try train(on: backend, pictures, in: unbroken, until: Self.steps)
-        try train(on: backend, pictures, in: broken, until: 3)
-        try train(on: backend, pictures, in: broken, until: Self.steps, resumes: true)
+        // What the VAE made is kept by the first part, and read by the second.
+        let latents = parent.appendingPathComponent("latents")
+        try train(on: backend, pictures, in: broken, until: 3, latents: latents)
+        try train(on: backend, pictures, in: broken, until: Self.steps, resumes: true, latents: latents)
         for name in ["learned_embeds.safetensors", "metrics.csv"] {
           let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
           #expect(try Data(contentsOf: broken.appendingPathComponent(name)) == expected, "\(name)")

@@ -61,6 +61,14 @@ enum Program {
     return Result(code: code, output: try output.text(), error: try error.text())
   }
 
+  /// Runs the program where no file may be larger than so many kibibytes, as on a disk that is full.
+  static func run(_ arguments: [String], fileKibibytes: Int) throws -> Result {
+    let limited = Process()
+    limited.executableURL = URL(fileURLWithPath: "/bin/sh")
+    limited.arguments = ["-c", "ulimit -f \(2 * fileKibibytes); exec \"$0\" \"$@\"", url.path] + arguments
+    return try run(limited, input: Data()) { _ in }
+  }
+
   /// Runs the program within limits: what takes longer is killed, and code 137; what asks for more memory is not given it.
   static func run(_ arguments: [String], seconds: Double, memory: Int) throws -> Result {
     let limited = Process()

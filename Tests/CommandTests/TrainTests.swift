@@ -127,6 +127,52 @@ import Testing
     }
   }
 
+  /// A file that may grow no further in the midst of training, as on a full disk: the run goes on, no file is half-written, word and
+  /// checkpoint are there, and what is missing is said.
+  @Test func aFullDiskLosesNoRun() throws {
+    try TemporaryFolder.with { folder in
+      let run = folder.appendingPathComponent("run")
+      // A line of the metrics takes more than 60 bytes.
+      let result = try Program.run(train(200, run), fileKibibytes: 8)
+      #expect(result.code == 74, "\(result.error)")
+      #expect(result.error.contains("metrics.csv") && result.error.contains("training goes on"), "\(result.error)")
+      for place in [run, run.appendingPathComponent("checkpoints")] {
+        let names = try FileManager.default.contentsOfDirectory(atPath: place.path)
+        #expect(!names.contains { $0.hasSuffix(".partial") }, "\(names)")
+      }
+      let metrics = try String(contentsOf: run.appendingPathComponent("metrics.csv"), encoding: .utf8)
+      let lines = metrics.split(separator: "\n", omittingEmptySubsequences: false)
+      #expect(metrics.hasSuffix("\n") && lines.count > 50 && lines.count < 200)
+      #expect(Set(lines.dropLast().map { $0.split(separator: ",", omittingEmptySubsequences: false).count }).count == 1)
+      let word = run.appendingPathComponent("learned_embeds.safetensors")
+      let learned = try Data(contentsOf: word)
+      let again = try Program.run(["train", "--resume", run.path])
+      #expect(again.code == 0 && again.error.contains("200 of 200"), "\(again.error)")
+      #expect(try Data(contentsOf: word) == learned)
+    }
+  }
+
+  /// Until the word has settled, or the time is up: what was asked for is found in the report and goes on from the folder alone.
+  @Test func aRunEndsByItself() throws {
+    try TemporaryFolder.with { folder in
+      let run = folder.appendingPathComponent("run")
+      let options = ["--steps", "auto", "--held-out", "2", "--held-out-every", "5", "--json", "--max-minutes", "0.001"]
+      let result = try Program.run(train(1, run, []).filter { $0 != "--steps" && $0 != "1" } + options)
+      #expect(result.code == 0, "\(result.error)")
+      let json = try object(result.output)
+      #expect((json["held_out_loss"] as? Double).map { $0 > 0 } == true && json["finished"] as? Bool == true)
+      let warnings = try #require(json["warnings"] as? [String])
+      #expect(warnings.contains { $0.contains("--max-minutes") }, "\(warnings)")
+      let report = try object(String(contentsOf: run.appendingPathComponent("training.json"), encoding: .utf8))
+      let settings = try #require(report["settings"] as? [String: Any])
+      // Twice plain training's 2000.
+      #expect(settings["steps"] as? Int == 4000 && (settings["held_out"] as? [String: Any])?["settling"] != nil)
+      #expect((report["held_out"] as? [String: Any])?["verdict"] != nil)
+      let wrong = try Program.run(train(1, run, ["--overwrite"]).map { $0 == "1" ? "soon" : $0 })
+      #expect(wrong.code == 64 && wrong.error.contains("auto"), "\(wrong.error)")
+    }
+  }
+
   /// Nobody reads the result any more: the work is kept, and the exit code says so.
   @Test func aReaderThatGoesAwayIsNoticed() throws {
     try TemporaryFolder.with { folder in

@@ -35,9 +35,20 @@ import Testing
         tensors: ["first_moment": tensor(index + 1, shape), "second_moment": tensor(index + 2, shape)],
         scalars: ["d": 0.1 + Double(index)])
     }
+    var state = TrainingState(parameters: parameters, optimizer: optimizer, step: step, lossScale: scale)
+    if isLarge {
+      // Of every kind of thing that a state can remember.
+      state.previous = TrainingSnapshot(
+        parameters: parameters.mapValues { HostTensor($0.shape, $0.values.map { 2 * $0 }) },
+        optimizer: optimizer.mapValues { OptimizerState(tensors: $0.tensors, scalars: ["d": 7.25]) })
+      state.heldOut = HeldOutRecord(
+        losses: [HeldOutLoss(step: 0, loss: 0.1), HeldOutLoss(step: 4, loss: 0.0333333)],
+        best: parameters.mapValues { HostTensor($0.shape, $0.values.map { 3 * $0 }) },
+        last: HeldOutLoss(step: step, loss: 0.07), uninformed: 0.3)
+      _ = state.recovery.failed(5)
+    }
     return Checkpoint(
-      state: TrainingState(parameters: parameters, optimizer: optimizer, step: step, lossScale: scale),
-      settings: settings,
+      state: state, settings: settings,
       fingerprint: Fingerprint(model: ["unet/x.safetensors": "ab"], pictures: ["1.png": "cd"]), optimizer: "adamw")
   }
 
@@ -109,6 +120,12 @@ import Testing
     ("step", "-3"), ("step", "9223372036854775806"), ("step", "1e308"), ("step", "\"x\""), ("version", "4"),
     ("version", "0"), ("loss_scale", #"{"adapts":true,"goodSteps":-1,"value":65536}"#),
     ("loss_scale", #"{"adapts":true,"goodSteps":0,"value":1e30}"#), ("optimizer", "{}"), ("fingerprint", "[]"),
+    ("recovery", #"{"attempts":9,"rateFactor":0.5,"step":3}"#),
+    ("recovery", #"{"attempts":1,"rateFactor":0,"step":3}"#),
+    ("held_out", #"{"losses":[{"step":2,"loss":0.1},{"step":1,"loss":0.1}]}"#),
+    ("held_out", #"{"losses":[{"step":0,"loss":0.1},{"step":8,"loss":0.1}]}"#),
+    ("held_out", #"{"losses":[{"step":0,"loss":0.1},{"step":3,"loss":0.1}]}"#),
+    ("held_out", #"{"losses":[],"last":{"step":6,"loss":0.1}}"#), ("held_out", "7"),
   ])
   func numbersThatNoRunHasAreRefused(_ field: String, _ value: String) throws {
     try TemporaryFolder.with { folder in

@@ -21,6 +21,7 @@ import Testing
     case .found(let words): "found \(words.text)"
     case .evaluated(let measured): "evaluated \(measured.step)"
     case .stepped(let result): "stepped \(result.step)"
+    case .rolledBack(let step): "back to \(step)"
     case .checkpointed(let step, _): "checkpointed \(step)"
     case .previewing(let done, let total): "previewing \(done)/\(total)"
     case .previewed(let step, let files): "previewed \(step) \(files.map(\.lastPathComponent))"

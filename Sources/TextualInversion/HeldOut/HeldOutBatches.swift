@@ -44,6 +44,29 @@ struct HeldOutBatches {
     Int(Double(steps) * (0.5 + 0.4 * (Double(stratum) + 0.5) / Double(count)))
   }
 
+  /// What would be left of the loss if nothing were known of the pictures but the mean and the variance of their latents.
+  ///
+  /// Of latents that are independent normal numbers of variance s the noise is known up to a variance of a s / (a s + 1 - a), where a is the
+  /// share of the picture in what is shown; the velocity up to 1 / a of that.
+  /// Nil where places count differently.
+  func uninformedLoss(_ schedule: NoiseSchedule) -> Float? {
+    guard batches.allSatisfy({ $0.weights == nil }) else { return nil }
+    var losses: [Double] = []
+    for batch in batches {
+      let size = batch.latents.values.count / max(1, batch.timesteps.count)
+      for (example, timestep) in batch.timesteps.enumerated() where schedule.alphasCumulative.indices.contains(timestep)
+      {
+        let latents = batch.latents.values[example * size..<(example + 1) * size].map(Double.init)
+        let mean = latents.reduce(0, +) / Double(max(1, size))
+        let variance = latents.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(1, size))
+        let a = schedule.alphasCumulative[timestep]
+        let noise = a * variance / (a * variance + 1 - a)
+        losses.append(schedule.predictionType == .velocity ? noise / a : noise)
+      }
+    }
+    return Float(losses.reduce(0, +) / Double(max(1, losses.count)))
+  }
+
   /// The mean loss under a trainer's rows as they stand.
   func loss<B: Backend>(by trainer: Trainer<B>) throws -> Float {
     var sum = 0.0

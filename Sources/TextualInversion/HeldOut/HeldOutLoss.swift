@@ -21,13 +21,16 @@ public struct HeldOutRecord: Sendable, Equatable {
   public private(set) var best: Parameters?
   /// The measurement at the run's end, regular or not; nil until a run is at its end.
   public var last: HeldOutLoss?
+  /// What would be left of the loss if nothing were known of the pictures; nil where the loss is another than the squared error.
+  public var uninformed: Float?
 
   public init() {}
 
-  init(losses: [HeldOutLoss], best: Parameters?, last: HeldOutLoss?) {
+  init(losses: [HeldOutLoss], best: Parameters?, last: HeldOutLoss?, uninformed: Float? = nil) {
     self.losses = losses
     self.best = best
     self.last = last
+    self.uninformed = uninformed
   }
 
   /// The initializer's own loss.
@@ -38,8 +41,15 @@ public struct HeldOutRecord: Sendable, Equatable {
     losses.filter { $0.step > 0 }.reduce(nil) { best, next in best.map { next.loss <= $0.loss ? next : $0 } ?? next }
   }
 
+  /// That of the rows which a run at its end leaves: its last ones, unless earlier ones had a lower loss.
+  public var result: HeldOutLoss? {
+    guard let last, let lowest, lowest.loss < last.loss else { return last }
+    return lowest
+  }
+
   /// Takes a regular measurement in.
   mutating func add(_ measured: HeldOutLoss, rows: Parameters) {
+    guard losses.last != measured else { return }
     losses.append(measured)
     if lowest == measured { best = rows }
   }

@@ -7,6 +7,8 @@ final class MetricsObserver: RunObserver {
   private var table: MetricsTable
   private var file: FileHandle?
   private var metrics: [StepMetric] = []
+  /// Whether the file lacks lines of the table, or holds others.
+  private var isBehind = false
   /// The held-out loss of the step that comes next.
   private var heldOut: HeldOutLoss?
 
@@ -35,13 +37,18 @@ final class MetricsObserver: RunObserver {
       if missing > 0 { try run.emit(.warned("metrics.csv lacks \(missing) of the first \(run.firstStep) steps")) }
       try open(run.folder.metrics)
     case .evaluated(let measured): heldOut = measured
+    case .rolledBack(let step):
+      table.removeSteps(after: step)
+      isBehind = true
+      try writeAgain(run)
     case .stepped(let result):
       var values = Dictionary(
         metrics.map { ($0.column, "\($0.value(result, run))") }, uniquingKeysWith: { $1 })
       values["step"] = "\(result.step)"
       if let heldOut, heldOut.step == result.step { values[Self.heldOutColumn] = "\(heldOut.loss)" }
       try append(table.append(values), run)
-    case .ended where file != nil: try restoreIfGone(run)
+    case .ended where file != nil && (isBehind || isGone):
+      try writeAgain(run)
     default: return
     }
   }
@@ -57,21 +64,32 @@ final class MetricsObserver: RunObserver {
     }
   }
 
+  /// Whether somebody removed the file, or the whole folder, while the run goes on.
+  private var isGone: Bool {
+    var information = stat()
+    guard let file else { return false }
+    return fstat(file.fileDescriptor, &information) == 0 && information.st_nlink == 0
+  }
+
+  /// Adds a line to the file, or writes the whole table again where the file is not what it was.
   private func append(_ line: String, _ run: RunContext) throws {
-    if try restoreIfGone(run) { return }
+    guard !isBehind, !isGone else { return try writeAgain(run) }
+    let end = try? file?.offset()
     do { try file?.write(contentsOf: Data(line.utf8)) } catch {
-      throw UserError(.inputOutput, "\(run.folder.metrics.path): can't be written (\(error.localizedDescription))")
+      // A part of the line may be there.
+      if let end { try? file?.truncate(atOffset: end) }
+      isBehind = true
+      throw UserError(.inputOutput, at: .file(run.folder.metrics), "can't be written", cause: error)
     }
   }
 
-  /// Somebody may remove the file, or the whole folder, while the run goes on: it is written again, whole.
-  @discardableResult private func restoreIfGone(_ run: RunContext) throws -> Bool {
-    var information = stat()
-    guard let file, fstat(file.fileDescriptor, &information) == 0, information.st_nlink == 0 else { return false }
-    try run.emit(.warned("\(run.folder.metrics.path) was removed while training: written again"))
+  private func writeAgain(_ run: RunContext) throws {
+    let wasGone = isGone
+    isBehind = true
     try AtomicFile.makeFolder(run.folder.url)
     try open(run.folder.metrics)
-    return true
+    isBehind = false
+    if wasGone { try run.emit(.warned("\(run.folder.metrics.path) was removed while training: written again")) }
   }
 }
 

@@ -13,7 +13,7 @@ final class NearestWordsObserver: RunObserver {
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
     case .started where run.firstStep == 0: setAside(run)
-    case .stepped(let result) where result.step * 4 / run.settings.steps > (result.step - 1) * 4 / run.settings.steps:
+    case .stepped(let result) where result.step * 4 / run.lastStep > (result.step - 1) * 4 / run.lastStep:
       setAside(run)
     case .ended where run.state.step > 0:
       if rows.last?.step != run.state.step { setAside(run) }

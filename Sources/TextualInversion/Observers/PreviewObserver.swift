@@ -13,7 +13,7 @@ final class PreviewObserver: RunObserver {
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
     case .stepped(let result):
-      guard policy.isDue(result.step, of: run.settings.steps) || run.isPreviewRequested else { return }
+      guard policy.isDue(result.step, of: run.lastStep) || run.isPreviewRequested else { return }
       try draw(run)
       run.isPreviewRequested = false
     case .ended(.finished) where policy.isOn && run.drawing != nil && lastStep != run.state.step:

@@ -48,6 +48,7 @@ final class ReportObserver: RunObserver {
     if !last.isEmpty { report.finalLoss = last.reduce(0) { $0 + $1.loss } / Double(last.count) }
     report.stepsDone = run.state.step
     report.resultStep = run.state.result.step
+    report.heldOut = run.conclusion
     report.seconds = earlierSeconds + start.secondsToNow
     report.peakBytes = max(report.peakBytes, run.peakBytes)
     try report.write(to: run.folder.report)

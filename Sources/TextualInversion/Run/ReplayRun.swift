@@ -67,9 +67,14 @@ public final class ReplayRun<B: Backend> {
     var maximum = trace.expected.isEmpty ? nil : ReplayComparison.none
     for step in 0..<trace.steps {
       var forced = trainer.state
-      let result = try trainer.step(
-        (0..<trace.accumulation).map { try trace.batch(step: step, microBatch: $0) },
-        learningRate: trace.learningRate)
+      let result: StepResult
+      do {
+        result = try trainer.step(
+          (0..<trace.accumulation).map { try trace.batch(step: step, microBatch: $0) },
+          learningRate: trace.learningRate)
+      } catch let trouble as NumericalTrouble {
+        throw trouble.giving()
+      }
       var rows = result.parameters
       if mode == .forced {
         let expected = trace.expected[step]

@@ -17,6 +17,8 @@ public enum RunEvent: Sendable {
   case evaluated(HeldOutLoss)
   /// An optimizer step is done.
   case stepped(StepResult)
+  /// Numbers were none: what is told next goes on behind this step.
+  case rolledBack(to: Int)
   /// The run's state is on the disk.
   case checkpointed(step: Int, URL)
   /// Pictures are drawn with the word as it is: so many of the samplers' steps are done, none at first.
@@ -72,8 +74,21 @@ public final class RunContext {
   public internal(set) var isPreviewRequested = false
   /// Draws with the run's own text encoders and UNet; absent before they are loaded, and behind the run.
   var drawing: (any RunDrawing)?
+  /// Whether an observer asked the run to be taken as finished behind the step at hand.
+  public private(set) var isEndRequested = false
+  /// Whether no further step is to be taken, whatever for.
+  var isOver: Bool { isStopRequested || isEndRequested || state.step >= lastStep }
+  /// The step that the run ends behind, as far as is known by now.
+  public var lastStep: Int { settings.lastStep(state.heldOut) }
+  /// What the held-out loss says of the word, of a run that is at its end.
+  public var conclusion: HeldOutConclusion? {
+    HeldOutConclusion(
+      state.heldOut, settled: settings.settledStep(state.heldOut), isShortWay: settings.isShortWay(of: state.step))
+  }
 
   var observers: [any RunObserver] = []
+  /// What was said of files that can't be written.
+  private var saidFailures: Set<String> = []
 
   init(
     settings: TrainingSettings, folder: RunFolder, state: TrainingState, initial: Parameters, optimizer: String
@@ -92,6 +107,9 @@ public final class RunContext {
   public func requestCheckpoint() { isCheckpointRequested = true }
   /// Asks for previews behind the next step.
   public func requestPreview() { isPreviewRequested = true }
+
+  /// Asks the run to end after the step at hand, as one that is finished with what there is; it can be gone on with all the same.
+  public func requestEnd() { isEndRequested = true }
 
   /// The taught words, the settings' own first: as they are now or, behind a run's end, as they were at their best.
   public var embeddings: [EmbeddingFile] { embeddings(of: state.result.parameters) }
@@ -127,18 +145,39 @@ public final class RunContext {
       .map(\.value.shape.channels)
   }
 
-  /// Leaves the taught words as they are now in the run's folder.
-  func writeWords() throws(UserError) {
+  /// Leaves the run's state in a folder; false where there is none to speak of.
+  func writeCheckpoint(to folder: RunFolder) throws(UserError) -> Bool {
+    guard let fingerprint else { return false }
+    try AtomicFile.makeFolder(folder.checkpoints)
+    try Checkpoint(state: state, settings: settings, fingerprint: fingerprint, optimizer: optimizer)
+      .write(to: folder.checkpointFile(step: state.step))
+    return true
+  }
+
+  /// Leaves the taught words in a folder.
+  func writeWords(to folder: RunFolder) throws(UserError) {
     let provenance = Provenance(
       settings: settings, optimizer: optimizer, steps: state.result.step, fingerprint: fingerprint, model: model?.name,
       predictsVelocity: model?.predictsVelocity)
     try folder.write(embeddings, metadata: provenance.metadata)
   }
 
-  /// Tells every observer. The first that throws ends the round, but for the run's end, which all are told.
+  /// Whether a run goes on: a disk that is full in its midst may have room for what comes next.
+  private func isBearable(_ error: UserError, at event: RunEvent) -> Bool {
+    if case .started = event { return false }
+    return state.step > 0 && (error.kind == .cannotCreate || error.kind == .inputOutput)
+  }
+
+  /// Tells every observer. The first that throws ends the round, but for the run's end, which all are told. A file that can't be
+  /// written in the midst of a run is said once, and ends nothing.
   public func emit(_ event: RunEvent) throws {
     guard case .ended = event else {
-      for observer in observers { try observer.observe(event, of: self) }
+      for observer in observers {
+        do { try observer.observe(event, of: self) } catch let error as UserError where isBearable(error, at: event) {
+          guard saidFailures.insert(error.message).inserted else { continue }
+          try emit(.warned("\(error.message); training goes on, and what is missing is written once it can be"))
+        }
+      }
       return
     }
     var failure: (any Error)?

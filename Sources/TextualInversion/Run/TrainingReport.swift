@@ -46,6 +46,8 @@ public struct TrainingReport: Sendable, Codable {
   public var initialHeldOutLoss: Float?
   /// The step whose rows were left; absent before the end, and in reports of older programs.
   public var resultStep: Int?
+  /// What the held-out loss says of the word; absent until the run is at its end.
+  public var heldOut: HeldOutConclusion?
   /// Most device memory used at a time, in bytes.
   public var peakBytes = 0
   /// Wall-clock time, without that between a stop and going on.

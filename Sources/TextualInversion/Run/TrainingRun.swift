@@ -34,6 +34,8 @@ public final class TrainingRun<B: Backend> {
   private let context: RunContext
   private let policy: ReportPolicy
   private let report: ReportObserver
+  /// Whether the model was loaded once already.
+  private var isStarted = false
   /// What was noticed before anybody could be told.
   public let warnings: [String]
 
@@ -172,7 +174,7 @@ public final class TrainingRun<B: Backend> {
   public func run(_ observers: [any RunObserver] = []) throws -> Outcome {
     context.observers =
       [
-        MetricsObserver(folder, after: firstStep), CheckpointObserver(checkpoints, after: firstStep),
+        MetricsObserver(folder, after: firstStep), CheckpointObserver(checkpoints, after: context.state),
         PreviewObserver(policy.previews), NearestWordsObserver(model), report,
       ] + (policy.tensorBoard ? [TensorBoardObserver()] : [])
       + [PageObserver(zip(concept.names, concept.pictures).map { ($0, $1.picture) })] + observers
@@ -180,18 +182,11 @@ public final class TrainingRun<B: Backend> {
     let outcome: Outcome
     do {
       for warning in warnings { try context.emit(.warned(warning)) }
-      if firstStep < settings.steps { try train() }
-      outcome = context.state.step < settings.steps ? .stopped : .finished
-      let result = context.state.result
-      if result.step < context.state.step, let last = context.state.heldOut.last,
-        let best = context.state.heldOut.lowest
-      {
-        try context.emit(
-          .warned(
-            "the word is that of step \(result.step), whose held-out loss \(best.loss) is below the last step's, \(last.loss)"
-          ))
-      }
+      if firstStep < lastStep { try train() }
+      outcome = context.state.step >= lastStep || context.isEndRequested ? .finished : .stopped
+      if outcome == .finished { try conclude() }
     } catch {
+      let error = (error as? NumericalTrouble)?.giving() ?? error
       // The first error is the one that tells; what saving meets with afterwards is most often its consequence.
       try? context.emit(.ended(.failed(error)))
       throw error
@@ -205,6 +200,11 @@ public final class TrainingRun<B: Backend> {
     try run([ClosureObserver(observe)])
   }
 
+  /// The step that the run ends behind, as far as is known by now.
+  public var lastStep: Int { context.lastStep }
+  /// What the held-out loss says of the word, of a run that is at its end.
+  public var conclusion: HeldOutConclusion? { context.conclusion }
+
   /// Steps done so far, an earlier part of the run included.
   public var stepsDone: Int { context.state.step }
   /// Most device memory used at a time, in bytes.
@@ -213,16 +213,53 @@ public final class TrainingRun<B: Backend> {
   /// The taught words as they are now, the settings' own first.
   public var embeddings: [EmbeddingFile] { context.embeddings }
 
-  /// Encodes the pictures, drops the VAE, loads what trains, and takes step after step.
+  /// Says what a person may not expect of the word as it was measured at the end.
+  private func conclude() throws {
+    let record = context.state.heldOut
+    if let last = record.last, let result = record.result, result != last {
+      try context.emit(
+        .warned(
+          "the word is that of step \(result.step), whose held-out loss \(result.loss) is below the last step's, \(last.loss)"
+        ))
+    }
+    if let conclusion, conclusion.isTrouble { try context.emit(.warned(conclusion.line)) }
+  }
+
+  /// How often a run makes a device that was lost ready again.
+  private static var mostDeviceLosses: Int { 2 }
+
+  /// Takes every step, on a new backend where one is lost: what is learned is in the program's own memory.
   private func train() throws {
     if context.fingerprint == nil { context.fingerprint = try Self.fingerprint(modelSource, concept) }
+    var losses = 0
+    var latents: LatentCache?
+    while true {
+      do { return try train(&latents) } catch let error as OperationError
+        where error.isOfTheDevice && losses < Self.mostDeviceLosses
+      {
+        losses += 1
+        // The last that holds on to the old backend.
+        context.drawing = nil
+        try context.emit(
+          .warned("\(error); the device is made ready again, and training goes on after step \(context.state.step)"))
+      }
+    }
+  }
+
+  /// Encodes the pictures, drops the VAE, loads what trains, and takes step after step.
+  private func train(_ cache: inout LatentCache?) throws {
     let schedule = try model.noiseSchedule()
     let backend = try makeBackend(settings.precision)
     try model.shape.checkTraining(
       resolution: settings.resolution, batchSize: settings.batchSize, type: backend.precision, memory: backend.memory)
-    guard let latents = try encodedPictures() else { return }
-    let batches = ConceptBatches(
-      settings: settings, latents: latents, repeats: concept.repeats, schedule: schedule, prompts: prompts)
+    cache = try cache ?? encodedPictures()
+    guard let latents = cache else { return }
+    func source(_ settings: TrainingSettings) -> ConceptBatches {
+      ConceptBatches(
+        settings: settings, latents: latents, repeats: concept.repeats, schedule: schedule, prompts: prompts)
+    }
+    let batches = source(settings)
+    let heldOut = try HeldOutBatches(settings, steps: schedule.steps, source: source)
 
     defer { context.peakBytes = max(context.peakBytes, backend.memory.peakBytes) }
     let textEncoders = try model.textEncoders(
@@ -234,39 +271,70 @@ public final class TrainingRun<B: Backend> {
       backend: backend, textEncoders: textEncoders, unet: unet, schedule: schedule, layout: layout,
       optimizer: optimizer,
       state: context.state, loss: settings.loss, largestRowNorm: largestRowNorm)
-    let heldOut = try HeldOutBatches(settings, steps: schedule.steps) {
-      ConceptBatches(settings: $0, latents: latents, schedule: schedule, prompts: prompts)
+    if context.state.step == 0, settings.findsInitializer, context.settings.foundWords == nil {
+      guard try findWords(trainer, batches: WordSearch<B>.batches(settings, schedule: schedule, source: source)) else {
+        return
+      }
+      trainer.state = context.state
     }
-    func measure() throws {
-      let measured = HeldOutLoss(step: trainer.state.step, loss: try heldOut.loss(by: trainer))
-      if settings.isHeldOutDue(measured.step) { trainer.state.heldOut.add(measured, rows: trainer.state.parameters) }
-      trainer.state.heldOut.last = measured.step == settings.steps ? measured : nil
+    if !isStarted { try context.emit(.started(device: backend.name)) }
+    isStarted = true
+    if settings.heldOut.isOn, context.state.step == 0, context.state.heldOut.losses.isEmpty {
+      let measured = try measure(trainer, by: heldOut)
+      // Of a squared error that counts every time and place alike.
+      if settings.loss == LossSettings() { trainer.state.heldOut.uninformed = heldOut.uninformedLoss(schedule) }
       context.state = trainer.state
       try context.emit(.evaluated(measured))
     }
-    if context.state.step == 0, settings.findsInitializer {
-      guard
-        try findWords(
-          trainer,
-          batches: WordSearch<B>.batches(settings, schedule: schedule) { own in
-            ConceptBatches(
-              settings: own, latents: latents, repeats: concept.repeats, schedule: schedule, prompts: prompts)
-          })
-      else { return }
+    while !context.isOver {
+      do { try step(trainer, batches, measuredBy: heldOut) } catch let trouble as NumericalTrouble {
+        let isTriedAgain = context.state.rollBack(from: trouble)
+        try context.emit(.rolledBack(to: context.state.step))
+        guard isTriedAgain else {
+          throw trouble.giving(", \(Recovery.mostAttempts) times in a row with the rate halved each time")
+        }
+        try context.emit(
+          .warned(
+            "\(trouble): back to step \(context.state.step), and on at \(context.state.recovery.rateFactor) of the learning rate"
+          ))
+      }
+    }
+    // A run that is cut short by the clock has not been measured where it ends.
+    if context.isEndRequested, settings.heldOut.isOn, context.state.heldOut.last == nil {
       trainer.state = context.state
-    }
-    try context.emit(.started(device: backend.name))
-    if settings.heldOut.isOn, firstStep == 0 { try measure() }
-    while context.state.step < settings.steps, !context.isStopRequested {
-      let step = context.state.step
-      trainer.state.heldOut.last = nil
-      let result = try trainer.step(
-        (0..<settings.accumulation).map { try batches.batch(step: step, microBatch: $0) },
-        learningRate: settings.learningRate(at: step))
+      let measured = try measure(trainer, by: heldOut)
       context.state = trainer.state
-      if settings.isHeldOutDue(result.step) || settings.heldOut.isOn && result.step == settings.steps { try measure() }
-      try context.emit(.stepped(result))
+      try context.emit(.evaluated(measured))
     }
+  }
+
+  /// One step from the run's state, and what is told of it. Until it is done whole, and measured where that is due, it is as if it
+  /// had not begun.
+  private func step(_ trainer: Trainer<B>, _ batches: ConceptBatches, measuredBy heldOut: HeldOutBatches) throws {
+    trainer.state = context.state
+    trainer.state.heldOut.last = nil
+    let step = trainer.state.step
+    let result = try trainer.step(
+      (0..<settings.accumulation).map { try batches.batch(step: step, microBatch: $0) },
+      learningRate: settings.learningRate(at: step, trainer.state.heldOut) * trainer.state.recovery.rateFactor)
+    let isMeasured = settings.isHeldOutDue(result.step) || settings.heldOut.isOn && result.step == context.lastStep
+    let measured = isMeasured ? try measure(trainer, by: heldOut) : nil
+    context.state = trainer.state
+    if let measured { try context.emit(.evaluated(measured)) }
+    try context.emit(.stepped(result))
+  }
+
+  /// Takes the held-out loss of the rows as they stand.
+  private func measure(_ trainer: Trainer<B>, by heldOut: HeldOutBatches) throws -> HeldOutLoss {
+    let measured = HeldOutLoss(step: trainer.state.step, loss: try heldOut.loss(by: trainer))
+    guard measured.loss.isFinite else { throw NumericalTrouble(subject: .heldOutLoss, step: measured.step) }
+    if settings.isHeldOutDue(measured.step) {
+      trainer.state.heldOut.add(measured, rows: trainer.state.parameters)
+      trainer.state.previous = nil
+    }
+    let isLast = measured.step == settings.lastStep(trainer.state.heldOut) || context.isEndRequested
+    trainer.state.heldOut.last = isLast ? measured : nil
+    return measured
   }
 
   /// Starts from the model's own words for the pictures; false where an observer asked to stop before they were found.
@@ -355,4 +423,9 @@ public final class TrainingRun<B: Backend> {
       model: try model.sha256(), pictures: pictures, captions: try hashes(concept.captions.map(\.?.file)),
       masks: try hashes(concept.masks))
   }
+}
+
+extension OperationError {
+  /// Whether the device failed, and not what was asked of it: on a new backend the same may succeed.
+  fileprivate var isOfTheDevice: Bool { code == .deviceLost || code == .deviceFailure }
 }

@@ -27,6 +27,7 @@ public struct Checkpoint: Sendable {
   private static let version = 3
   private static let optimizerPrefix = "optimizer."
   private static let bestPrefix = "best."
+  private static let previousPrefix = "previous."
 
   /// What a tensor of the rule of update that belongs to a parameter is called by the rule; nil of any other tensor.
   private static func remembered(_ tensor: String, of name: ParameterName, version: Int) -> String? {
@@ -47,12 +48,15 @@ public struct Checkpoint: Sendable {
     let name: String
     /// By parameter.
     var scalars: [String: [String: Double]] = [:]
+    /// Of the state before the last step.
+    var previousScalars: [String: [String: Double]]?
   }
 
   /// What the metadata says of the held-out loss.
   private struct HeldOut: Codable {
     let losses: [HeldOutLoss]
     var last: HeldOutLoss?
+    var uninformed: Float?
   }
 
   /// Reads one checkpoint.
@@ -83,52 +87,67 @@ public struct Checkpoint: Sendable {
 
     let rule: Rule = version == 1 ? Rule(name: settings.rule.name) : try field("optimizer")
     optimizer = rule.name
-    var parameters: Parameters = [:]
-    var best: Parameters = [:]
-    var remembered: [ParameterName: OptimizerState] = [:]
-    for encoder in Component.allCases {
-      for word in settings.words.map(\.placeholder) {
-        let name = ParameterName(encoder, word.word)
-        let tensor = version == 1 && encoder == .textEncoder ? "rows" : "\(name)"
-        guard tensors.contains(tensor) else { continue }
-        let rows = try tensors.tensor(tensor)
-        guard rows.shape.rank == 2, rows.shape[0] == word.vectors else {
-          throw invalid("its rows are \(rows.shape), its settings say \(word.vectors) vectors")
-        }
-        var state = OptimizerState(scalars: rule.scalars["\(name)"] ?? [:])
-        for tensor in tensors.names {
-          guard let what = Self.remembered(tensor, of: name, version: version) else { continue }
-          state.tensors[what] = try tensors.tensor(tensor)
-        }
-        let expected = settings.rule.initialState(for: rows)
-        guard rule.name != settings.rule.name || state.tensors.keys == expected.tensors.keys else {
-          throw invalid("it holds \(state.tensors.keys.sorted()) of \(rule.name)")
-        }
-        guard state.tensors.values.allSatisfy({ $0.shape == rows.shape }) else {
-          throw invalid("its tensors do not fit each other")
-        }
-        parameters[name] = rows
-        remembered[name] = state
-        if tensors.contains(Self.bestPrefix + tensor) {
-          let rows = try tensors.tensor(Self.bestPrefix + tensor)
-          guard rows.shape == parameters[name]?.shape else { throw invalid("its best rows are \(rows.shape)") }
-          best[name] = rows
+    let words = settings.words.map(\.placeholder)
+    let ownRule = settings.rule
+    /// What stands under a prefix: rows, and what the rule remembers of them unless it is left out.
+    func snapshot(_ prefix: String, _ scalars: [String: [String: Double]]?) throws(UserError) -> TrainingSnapshot {
+      var parameters: Parameters = [:]
+      var remembered: [ParameterName: OptimizerState] = [:]
+      for encoder in Component.allCases {
+        for word in words {
+          let name = ParameterName(encoder, word.word)
+          let tensor = prefix + (version == 1 && encoder == .textEncoder ? "rows" : "\(name)")
+          guard tensors.contains(tensor) else { continue }
+          let rows = try tensors.tensor(tensor)
+          guard rows.shape.rank == 2, rows.shape[0] == word.vectors else {
+            throw invalid("its \(tensor) are \(rows.shape), its settings say \(word.vectors) vectors")
+          }
+          parameters[name] = rows
+          guard let scalars else { continue }
+          var state = OptimizerState(scalars: scalars["\(name)"] ?? [:])
+          for tensor in tensors.names where tensor.hasPrefix(prefix) {
+            let own = String(tensor.dropFirst(prefix.count))
+            guard let what = Self.remembered(own, of: name, version: version) else { continue }
+            state.tensors[what] = try tensors.tensor(tensor)
+          }
+          guard rule.name != ownRule.name || state.tensors.keys == ownRule.initialState(for: rows).tensors.keys else {
+            throw invalid("it holds \(state.tensors.keys.sorted()) of \(rule.name)")
+          }
+          guard state.tensors.values.allSatisfy({ $0.shape == rows.shape }) else {
+            throw invalid("its tensors do not fit each other")
+          }
+          remembered[name] = state
         }
       }
+      return TrainingSnapshot(parameters: parameters, optimizer: remembered)
     }
+    let now = try snapshot("", rule.scalars)
+    let parameters = now.parameters
     for word in settings.words where parameters.rows(of: word.placeholder.word).isEmpty {
       throw invalid("the rows of '\(word.placeholder.word)' are missing")
     }
+    /// What stands under a prefix beside it, of the same sizes; nil where nothing does.
+    func another(_ prefix: String, _ scalars: [String: [String: Double]]?) throws(UserError) -> TrainingSnapshot? {
+      let other = try snapshot(prefix, scalars)
+      guard !other.parameters.isEmpty else { return nil }
+      guard other.parameters.mapValues(\.shape) == parameters.mapValues(\.shape) else {
+        throw invalid("its \(prefix)rows do not fit its rows")
+      }
+      return other
+    }
     var state = TrainingState(
-      parameters: parameters, optimizer: remembered, step: step, lossScale: try field("loss_scale"))
+      parameters: parameters, optimizer: now.optimizer, step: step, lossScale: try field("loss_scale"))
+    state.previous = try another(Self.previousPrefix, rule.previousScalars ?? [:])
+    if tensors.metadata["recovery"] != nil { state.recovery = try field("recovery") }
     if tensors.metadata["held_out"] != nil {
       let heldOut: HeldOut = try field("held_out")
+      let best = try another(Self.bestPrefix, nil)?.parameters
       guard zip(heldOut.losses, heldOut.losses.dropFirst()).allSatisfy({ $0.step < $1.step }),
-        heldOut.losses.allSatisfy({ (0...step).contains($0.step) }),
-        heldOut.last.map({ $0.step == step }) ?? true,
-        heldOut.losses.contains(where: { $0.step > 0 }) == !best.isEmpty, best.isEmpty || best.keys == parameters.keys
+        heldOut.losses.allSatisfy({ (0...step).contains($0.step) }), heldOut.last.map({ $0.step == step }) ?? true,
+        heldOut.losses.contains(where: { $0.step > 0 }) == (best != nil)
       else { throw invalid("its 'held_out' does not fit step \(step)") }
-      state.heldOut = HeldOutRecord(losses: heldOut.losses, best: best.isEmpty ? nil : best, last: heldOut.last)
+      state.heldOut = HeldOutRecord(
+        losses: heldOut.losses, best: best, last: heldOut.last, uninformed: heldOut.uninformed)
     }
     self.state = state
   }
@@ -142,20 +161,31 @@ public struct Checkpoint: Sendable {
         throw UserError(.badData, "the run's settings can't be written as JSON: \(error)")
       }
     }
-    var scalars: [String: [String: Double]] = [:]
-    var tensors = state.parameters.map { ("\($0.key)", $0.value) }
-    for (name, remembered) in state.optimizer {
-      tensors += remembered.tensors.map { ("\(Self.optimizerPrefix)\($0.key).\(name)", $0.value) }
-      if !remembered.scalars.isEmpty { scalars["\(name)"] = remembered.scalars }
+    func scalars(_ states: [ParameterName: OptimizerState]) -> [String: [String: Double]] {
+      var scalars: [String: [String: Double]] = [:]
+      for (name, state) in states where !state.scalars.isEmpty { scalars["\(name)"] = state.scalars }
+      return scalars
     }
-    tensors += (state.heldOut.best ?? [:]).map { ("\(Self.bestPrefix)\($0.key)", $0.value) }
-    let heldOut = HeldOut(losses: state.heldOut.losses, last: state.heldOut.last)
+    func named(_ snapshot: TrainingSnapshot, _ prefix: String) -> [(String, HostTensor)] {
+      snapshot.parameters.map { ("\(prefix)\($0.key)", $0.value) }
+        + snapshot.optimizer.flatMap { name, state in
+          state.tensors.map { ("\(prefix)\(Self.optimizerPrefix)\($0.key).\(name)", $0.value) }
+        }
+    }
+    var tensors = named(TrainingSnapshot(parameters: state.parameters, optimizer: state.optimizer), "")
+    if let previous = state.previous { tensors += named(previous, Self.previousPrefix) }
+    if let best = state.heldOut.best {
+      tensors += named(TrainingSnapshot(parameters: best, optimizer: [:]), Self.bestPrefix)
+    }
+    let rule = Rule(
+      name: optimizer, scalars: scalars(state.optimizer), previousScalars: state.previous.map { scalars($0.optimizer) })
+    let heldOut = HeldOut(losses: state.heldOut.losses, last: state.heldOut.last, uninformed: state.heldOut.uninformed)
     try Safetensors.write(
       tensors.sorted { $0.0 < $1.0 },
       metadata: [
         "version": try json(Self.version), "settings": try json(settings), "fingerprint": try json(fingerprint),
         "step": try json(state.step), "loss_scale": try json(state.lossScale),
-        "held_out": try json(heldOut), "optimizer": try json(Rule(name: optimizer, scalars: scalars)),
+        "held_out": try json(heldOut), "optimizer": try json(rule), "recovery": try json(state.recovery),
       ],
       to: file)
   }

@@ -42,7 +42,7 @@ public final class Trainer<B: Backend> {
   /// One optimizer step over the mean gradient of `batches`.
   ///
   /// Where 16-bit gradients overflow, the same batches are run again at half the loss scale.
-  /// - Throws: `UserError(.badData)` if loss, gradient or rows are no longer numbers, `OperationError` if the device
+  /// - Throws: `NumericalTrouble` if loss, gradient or rows are no longer numbers, `OperationError` if the device
   ///   fails; `state` is then that of the step before.
   public func step(_ batches: [Batch], learningRate: Float) throws -> StepResult {
     let start = ContinuousClock.now
@@ -60,13 +60,12 @@ public final class Trainer<B: Backend> {
       let largest = largestRowNorm[name.encoder] ?? .greatestFiniteMagnitude
       // Written so that a norm that is no number fails too.
       if let norm = rows.rowNorms.first(where: { !($0 <= largest) }) {
-        throw UserError(
-          .badData,
-          "training diverges: after step \(next.step) a row's norm is \(norm), far beyond any word's; "
-            + "try a lower learning rate")
+        throw NumericalTrouble(subject: .rows(norm: norm), step: next.step)
       }
       next.parameters[name] = rows
     }
+    next.previous = TrainingSnapshot(parameters: state.parameters, optimizer: state.optimizer)
+    next.recovery.succeeded(next.step)
     state = next
     return StepResult(
       step: next.step, loss: meanLoss, learningRate: learningRate, gradients: gradients.mapValues(\.mean),
@@ -109,12 +108,7 @@ public final class Trainer<B: Backend> {
     while true {
       let (loss, gradients) = try lossAndGradients(batches, rows: rows, scale: scale.value)
       if loss.isFinite, gradients.values.allSatisfy(\.isFinite) { return (loss, gradients) }
-      guard scale.overflowed() else {
-        throw UserError(
-          .badData,
-          "the loss or its gradient is no longer a number at step \(step): try a lower learning rate, "
-            + "or --precision f32")
-      }
+      guard scale.overflowed() else { throw NumericalTrouble(subject: .loss, step: step) }
     }
   }
 

@@ -157,7 +157,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       )
     }
     try optimizer.validate()
-    try heldOut.validate()
+    try heldOut.validate(steps: steps)
     try loss.validate(method: method)
     try captions.validate()
     try require(
@@ -177,13 +177,17 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   var warnings: [String] {
     var warnings = words.flatMap(\.placeholder.warnings)
     // Rates that plain training is used to, taken for angles, make a way of 1 to 10.
-    let path = learningRate * Float(steps)
-    if method == .spherical, path < 20 {
+    if method == .spherical, isShortWay(of: steps) {
       warnings.append(
         "\(steps) steps of at most \(learningRate) radians are a short way, on which little is learned: the default's is "
           + "40 radians; --learning-rate is an angle unless --method is plain")
     }
     return warnings + loss.warnings(method: method)
+  }
+
+  /// Whether so many steps lead less than half as far as the method's own.
+  func isShortWay(of steps: Int) -> Bool {
+    learningRate * Float(steps) < method.defaults.learningRate * Float(method.defaults.steps) / 2
   }
 
   /// What differs from `other`, a phrase each: "batch_size (2, not 4)", other's value first.
@@ -220,10 +224,10 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     return result
   }
 
-  /// The rate at step `step`, from 0.
-  func learningRate(at step: Int) -> Float {
+  /// The rate at step `step`, from 0, of a run that has measured so much.
+  func learningRate(at step: Int, _ record: HeldOutRecord = HeldOutRecord()) -> Float {
     let rate = rateStages?.rate(at: step) ?? learningRate
-    return Float(Double(rate) * schedule.factor(step: step, steps: steps, warmup: warmupSteps))
+    return Float(Double(rate) * rateFactor(at: step, record))
   }
 }
 

@@ -11,13 +11,17 @@ public struct TrainingState: Sendable, Equatable {
   public var lossScale: LossScale
   /// What the word was measured at.
   public var heldOut = HeldOutRecord()
+  /// What the run knows of its trouble.
+  public var recovery = Recovery()
+  /// The state before the last step, which is known to be good; nil where the rows as they stand have been measured.
+  public var previous: TrainingSnapshot?
 
   /// What a run leaves, and the steps that it took: the rows as they stand or, behind a run's end, those of the lowest held-out loss.
   var result: (step: Int, parameters: Parameters) {
-    guard let last = heldOut.last, let lowest = heldOut.lowest, let best = heldOut.best, lowest.loss < last.loss else {
+    guard let result = heldOut.result, result != heldOut.last, let best = heldOut.best else {
       return (step, parameters)
     }
-    return (lowest.step, best)
+    return (result.step, best)
   }
 
   /// The state before the first step.

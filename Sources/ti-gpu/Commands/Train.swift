@@ -129,6 +129,10 @@ struct TrainWork: BackendWork {
     let stepsDone: Int
     let finished: Bool
     let finalLoss: Float?
+    /// That of the word that the run leaves.
+    let heldOutLoss: Float?
+    let initialHeldOutLoss: Float?
+    let verdict: HeldOutConclusion.Verdict?
     let seconds: Double
     let peakBytes: Int
     let device: String?
@@ -183,11 +187,15 @@ struct TrainWork: BackendWork {
     let settings = run.settings
     run.preflight.lines.forEach(Console.note)
     let progress = ProgressObserver(pictures: run.concept.pictures.count)
-    if run.firstStep >= settings.steps {
-      Console.note("The run is finished: \(run.firstStep) of \(settings.steps) steps are done; more go on by --steps")
+    if run.firstStep >= run.lastStep {
+      Console.note("The run is finished: \(run.firstStep) of \(run.lastStep) steps are done; more go on by --steps")
     }
     let outcome: TrainingRun<B>.Outcome
-    do { outcome = try run.run([progress, InterruptObserver(interrupt)] + watching) } catch {
+    let limit = try command.training.ending.maxMinutes.map { minutes throws(UserError) in
+      try TimeLimit(minutes: minutes)
+    }
+    let observers: [any RunObserver] = [progress, InterruptObserver(interrupt)] + (limit.map { [$0] } ?? []) + watching
+    do { outcome = try run.run(observers) } catch {
       if run.stepsDone > 0 {
         Console.note(
           "The run ended after step \(run.stepsDone); the word as it was then is in \(folder.embedding.path), "
@@ -200,8 +208,9 @@ struct TrainWork: BackendWork {
       try Console.json(
         Result(
           embedding: embedding, report: embedding.map { _ in folder.page.path }, word: settings.placeholder.word,
-          stepsDone: run.stepsDone,
-          finished: outcome == .finished, finalLoss: progress.last?.loss, seconds: Date().timeIntervalSince(start),
+          stepsDone: run.stepsDone, finished: outcome == .finished, finalLoss: progress.last?.loss,
+          heldOutLoss: run.conclusion?.loss, initialHeldOutLoss: run.conclusion?.initial,
+          verdict: run.conclusion?.verdict, seconds: Date().timeIntervalSince(start),
           peakBytes: run.peakBytes, device: progress.device, seed: settings.seed))
     } else if let embedding {
       try Console.result(embedding)

@@ -22,6 +22,8 @@ final class Interrupt {
 
   /// - Parameter message: what is said when the first signal comes.
   init(_ message: String) {
+    // A file that may grow no further is a failed write, not the program's end.
+    signal(SIGXFSZ, SIG_IGN)
     sources = Self.signals.map { number in
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())

@@ -2,7 +2,8 @@ import Foundation
 
 /// How far a long job is, with the time left: one line drawn over on a terminal, a line now and then in a log.
 final class ProgressLine {
-  private let total: Int
+  /// The number of the last step, as far as it is known.
+  var total: Int
   private let start = Date()
   private var first: Int
   private var lastDrawn = Date.distantPast

@@ -21,7 +21,7 @@ final class ProgressObserver: RunObserver {
     case .encoded(0, let total): Console.note("Encoding \(total) pictures ...")
     case .encoded(let done, let total) where done == total:
       Console.note("Loading the text encoder and the UNet ...")
-    case .encoded, .checkpointed, .evaluated: break
+    case .encoded, .checkpointed, .evaluated, .rolledBack: break
     case .searched:
       if !isSearching { Console.note("Looking for the model's own words for the pictures ...") }
       isSearching = true
@@ -41,11 +41,14 @@ final class ProgressObserver: RunObserver {
       progress = ProgressLine(total: settings.steps, done: run.firstStep)
     case .stepped(let result):
       last = result
+      progress?.total = run.lastStep
       progress?.update(result.step, String(format: "loss %.4f", smoothed.add(Double(result.loss))))
     case .warned(let line):
       progress?.end()
       Console.warn(line)
-    case .ended: progress?.end()
+    case .ended:
+      progress?.end()
+      if let conclusion = run.conclusion, !conclusion.isTrouble { Console.note(conclusion.line) }
     }
   }
 

@@ -3,6 +3,13 @@ import TextualInversion
 
 /// The options that decide how a word is measured and when its run ends.
 struct EndingOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "Optimizer steps (spherical 250, plain 2000, prodigy 1000), or auto: until the word has settled, twice as many at most.",
+      valueName: "steps"))
+  var steps: StepCount?
+  @Option(help: "Minutes after which the run ends with what there is; --resume goes on.")
+  var maxMinutes: Double?
   @Option(help: "Fixed pictures with noise that the held-out loss is taken of (16); 0 for none.")
   var heldOut: Int?
   @Option(help: "Steps from one held-out loss to the next (as many as keep its cost under a tenth).")
@@ -10,7 +17,27 @@ struct EndingOptions: ParsableArguments {
 
   /// What was given here goes over what the settings say.
   func apply(to settings: inout TrainingSettings) {
+    switch steps {
+    case .fixed(let steps): settings.steps = steps
+    case .auto: settings.stopWhenSettled()
+    case nil: break
+    }
     if let heldOut { settings.heldOut.draws = heldOut }
     if let heldOutEvery { settings.heldOut.every = heldOutEvery }
+  }
+}
+
+/// `--steps`: a number, or as many as the word takes.
+enum StepCount: ExpressibleByArgument {
+  case fixed(Int)
+  case auto
+
+  init?(argument: String) {
+    guard argument != "auto" else {
+      self = .auto
+      return
+    }
+    guard let steps = Int(argument) else { return nil }
+    self = .fixed(steps)
   }
 }

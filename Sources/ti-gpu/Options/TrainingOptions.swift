@@ -36,8 +36,6 @@ struct TrainingOptions: ParsableArguments {
       valueName: "file"))
   var templates: PathArgument?
   @OptionGroup(title: "Captions") var captions: CaptionOptions
-  @Option(help: "Optimizer steps (spherical 250, plain 2000, prodigy 1000).")
-  var steps: Int?
   @Option(help: "Pictures a batch (spherical and prodigy 4, plain 1).")
   var batchSize: Int?
   @Option(help: "Batches whose gradients are averaged in a step (1).")
@@ -118,7 +116,6 @@ struct TrainingOptions: ParsableArguments {
       settings.rateStages = isSchedule ? stages : nil
       if let end = stages.last?.end, earlier == nil { settings.steps = end }
     }
-    take(steps, \.steps)
     take(batchSize, \.batchSize)
     take(accumulate, \.accumulation)
     take(schedule, \.schedule)

@@ -71,15 +71,17 @@ public struct StableDiffusionModel: Sendable {
   /// - Parameters:
   ///   - vocabularies: the number of tokens that each encoder's tokenizer knows; ids from it on name rows given with each
   ///     call.
+  ///   - tables: what `tokenTable` gave for an encoder, where that was asked for already.
   ///   - trained: the encoders whose rows are trained, and which are to be differentiated.
   ///   - pooling: where pooled text is taken, where the model takes any.
   public func textEncoders<B: Backend>(
-    on backend: B, vocabularies: [Component: Int] = [:], trained: Set<Component> = [],
+    on backend: B, vocabularies: [Component: Int] = [:], tables: [Component: HostTensor] = [:],
+    trained: Set<Component> = [],
     pooling: TextPooling = .endOfText
   ) throws -> TextEncoders<B> {
     let encoders = try zip(shape.textComponents, shape.textReadings(pooling: pooling)).map { part, reading in
       try TextEncoder(
-        backend, part.configuration, weights: source.weights(part.component),
+        backend, part.configuration, weights: source.weights(part.component), table: tables[part.component],
         vocabulary: vocabularies[part.component], reading: reading, differentiable: trained.contains(part.component))
     }
     guard let first = encoders.first else { throw UserError(.badData, "the model has no text encoder") }

@@ -39,12 +39,14 @@ public struct TextEncoder<B: Backend> {
   /// - Parameters:
   ///   - weights: tensors named as in transformers' `CLIPTextModel`, `text_model.` before each, and where text is pooled as in
   ///     `CLIPTextModelWithProjection`. What lies above all that is read is left unread.
+  ///   - table: the token table, `[vocabulary, width]`, where the caller has read it already.
   ///   - vocabulary: the number of tokens that the tokenizer knows, where the file's table has more rows: ids from it
   ///     on name
   ///     the rows given with each call.
   ///   - differentiable: whether `backward` is going to be asked for; the weights then are packed for it, too.
   public init(
-    _ backend: B, _ configuration: CLIPTextConfiguration, weights: some WeightSource, vocabulary: Int? = nil,
+    _ backend: B, _ configuration: CLIPTextConfiguration, weights: some WeightSource, table given: HostTensor? = nil,
+    vocabulary: Int? = nil,
     reading: TextReading = TextReading(), differentiable: Bool
   ) throws {
     try configuration.check()
@@ -58,7 +60,8 @@ public struct TextEncoder<B: Backend> {
     let width = configuration.width
     embedding = TokenEmbedding(
       vocabulary: min(vocabulary ?? configuration.vocabularySize, configuration.vocabularySize), width: width)
-    let words = try scope["embeddings.token_embedding"].take("weight", [configuration.vocabularySize, width])
+    let tableName = "embeddings.token_embedding"
+    let words = try given ?? scope[tableName].take("weight", [configuration.vocabularySize, width])
     let isWhole = embedding.vocabulary == configuration.vocabularySize
     table = try backend.upload(
       isWhole
@@ -84,8 +87,8 @@ public struct TextEncoder<B: Backend> {
         root, configuration, pooling: $0, top: readsLast ? nil : block(last), norm: contextNorm ?? norm())
     }
     let isTopUnread = !readsLast && reading.pooling == nil
-    try weights.finish(
-      passingOver: isTopUnread ? ["text_model.encoder.layers.\(last)", "text_model.final_layer_norm"] : [])
+    let unread = isTopUnread ? ["encoder.layers.\(last)", "final_layer_norm"] : []
+    try weights.finish(passingOver: (unread + (given == nil ? [] : [tableName])).map { "text_model.\($0)" })
   }
 
   /// - Parameter rows: the rows of the ids from the vocabulary's end on, `[n, width]` in float32; nil where no id names

@@ -34,7 +34,7 @@ public final class Generator<B: Backend> {
     shouldStop: () -> Bool = { false }
   ) throws {
     let model = try StableDiffusionModel(source)
-    words = try LearnedWords(embeddings, of: model)
+    var words = try LearnedWords(embeddings, of: model)
     self.model = model
     backend = try makeBackend(precision)
     let vaePrecision = model.shape.autoencoder.precision(beside: precision)
@@ -42,7 +42,9 @@ public final class Generator<B: Backend> {
     let backend = self.backend
     rows = try words.rows.mapValues { try backend.upload($0, as: .float32) }
     if shouldStop() { throw CancellationError() }
-    textEncoders = try model.textEncoders(on: backend, vocabularies: words.vocabularies)
+    textEncoders = try model.textEncoders(
+      on: backend, vocabularies: words.vocabularies, tables: words.takeTables())
+    self.words = words
     if shouldStop() { throw CancellationError() }
     unet = try model.unet(on: backend)
     if shouldStop() { throw CancellationError() }

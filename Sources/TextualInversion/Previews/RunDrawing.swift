@@ -43,7 +43,7 @@ final class TrainedModelDrawing<B: Backend>: RunDrawing {
   func picture(
     _ settings: GenerationSettings, with embeddings: [EmbeddingFile], warn: (String) -> Void, progress: (Int) -> Bool
   ) throws -> Picture {
-    var words = try self.words ?? LearnedWords(embeddings, of: model)
+    var words = try self.words ?? LearnedWords(embeddings, of: model, areKnownToFit: true)
     words.takeRows(of: embeddings)
     self.words = words
     let (vae, vaeBackend) = try loadedDecoder()

@@ -9,6 +9,7 @@ public final class ReplayRun<B: Backend> {
   public let trace: ReplayTrace
   public let backend: B
   private let file: URL
+  private let word: String
   private let layout: RowLayout
   private let trainer: Trainer<B>
   private let start: TrainingState
@@ -23,23 +24,27 @@ public final class ReplayRun<B: Backend> {
   ) throws {
     let model = try StableDiffusionModel(source)
     let shape = model.shape
-    let encoders = shape.textComponents.map(\.component)
     let schedule = try model.noiseSchedule()
-    var tokenizers: [Component: CLIPTokenizer] = [:]
-    for encoder in encoders { tokenizers[encoder] = try model.tokenizer(encoder) }
-    let vocabularies = tokenizers.mapValues(\.vocabularySize)
+    var tokenizers: [CLIPTokenizer] = []
+    var vocabularies: [Component: Int] = [:]
+    var encoders: [ReplayTrace.Encoder] = []
+    for (component, configuration) in shape.textComponents {
+      let tokenizer = try model.tokenizer(component)
+      let size = tokenizer.vocabularySize
+      tokenizers.append(tokenizer)
+      vocabularies[component] = size
+      encoders.append(ReplayTrace.Encoder(component, width: configuration.width, vocabulary: size))
+    }
     trace = try ReplayTrace(
-      file,
-      encoders: shape.textComponents.map {
-        ReplayTrace.Encoder($0.component, width: $0.configuration.width, vocabulary: vocabularies[$0.component] ?? 0)
-      },
+      file, encoders: encoders,
       channels: shape.unet.inputChannels, length: shape.positions, schedule: schedule,
       pixels: shape.autoencoder.sizeMultiple)
     let word = try Placeholder(placeholder, vectors: trace.initialRows.values.first?.shape[0] ?? 1)
-    for tokenizer in tokenizers.values { _ = try tokenizer.adding(word.word, vectors: word.vectors) }
+    for tokenizer in tokenizers { _ = try tokenizer.adding(word.word, vectors: word.vectors) }
     self.file = file
+    self.word = word.word
     self.backend = backend
-    layout = RowLayout(words: [word], encoders: encoders)
+    layout = RowLayout(words: [word], encoders: encoders.map(\.component))
     var parameters: Parameters = [:]
     for (encoder, rows) in trace.initialRows { parameters[ParameterName(encoder, word.word)] = rows }
     start = TrainingState(parameters: parameters, optimizer: trace.optimizer, precision: backend.precision)
@@ -61,7 +66,7 @@ public final class ReplayRun<B: Backend> {
     _ mode: ReplayMode = .free, observe: (StepResult, ReplayComparison?) throws -> Void
   ) throws -> ReplayComparison? {
     guard mode == .free || !trace.expected.isEmpty else {
-      throw UserError(.badData, "\(file.path): the trace holds no rows and gradients to start each step from")
+      throw UserError(.badData, at: .file(file), "the trace holds no rows and gradients to start each step from")
     }
     trainer.state = start
     var maximum = trace.expected.isEmpty ? nil : ReplayComparison.none
@@ -99,8 +104,6 @@ public final class ReplayRun<B: Backend> {
     }
     return maximum
   }
-
-  private var word: String { layout.words.first?.word ?? "" }
 
   /// The rows as the last step left them; behind a forced replay they are the trace's.
   public func embedding() -> EmbeddingFile {

@@ -23,6 +23,8 @@ public final class TrainingRun<B: Backend> {
   private let vocabularies: [Component: Int]
   /// The model's own, one an encoder.
   private let plainTokenizers: [(component: Component, tokenizer: CLIPTokenizer)]
+  /// The text encoders' token tables, until those are loaded.
+  private var tables: [Component: HostTensor]
   private let prompts: TrainingPrompts
   private let optimizer: any Optimizer
   private let checkpoints: CheckpointPolicy
@@ -115,6 +117,7 @@ public final class TrainingRun<B: Backend> {
       let initial = try InitialRows(
         settings.startingWords, embedding: embedding, encoders: plainTokenizers, model: model, optimizer: self.optimizer
       )
+      tables = initial.tables
       if checkpoint == nil { warnings += settings.warnings + initial.warnings }
       var largest = initial.vocabularyNorm
       for (name, rows) in initial.parameters {
@@ -263,7 +266,8 @@ public final class TrainingRun<B: Backend> {
 
     defer { context.peakBytes = max(context.peakBytes, backend.memory.peakBytes) }
     let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: vocabularies, trained: layout.trained, pooling: settings.pooling)
+      on: backend, vocabularies: vocabularies, tables: tables, trained: layout.trained, pooling: settings.pooling)
+    tables = [:]
     let unet = try model.unet(on: backend, gradients: textEncoders.gradientNames)
     context.drawing = TrainedModelDrawing(
       model, textEncoders: textEncoders, unet: unet, on: backend, makeBackend: makeBackend)

@@ -7,6 +7,8 @@ struct InitialRows {
   let parameters: Parameters
   /// The mean norm of each encoder's vocabulary: what a word's norm is measured by.
   let vocabularyNorm: [Component: Float]
+  /// The encoders' token tables, which loading the encoders need not read again.
+  let tables: [Component: HostTensor]
   /// What a person may not expect, a line each.
   private(set) var warnings: [String] = []
 
@@ -24,8 +26,10 @@ struct InitialRows {
   ) throws(UserError) {
     var parameters: Parameters = [:]
     var vocabularyNorm: [Component: Float] = [:]
+    var tables: [Component: HostTensor] = [:]
     for (encoder, tokenizer) in encoders {
       let table = try model.tokenTable(encoder)
+      tables[encoder] = table
       let norms = table.rowNorms
       let norm = norms.reduce(0, +) / Float(max(1, norms.count))
       vocabularyNorm[encoder] = norm
@@ -55,6 +59,7 @@ struct InitialRows {
     }
     self.parameters = parameters
     self.vocabularyNorm = vocabularyNorm
+    self.tables = tables
   }
 }
 

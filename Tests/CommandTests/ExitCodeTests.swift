@@ -27,7 +27,7 @@ import Testing
     ("a threshold's schedule alone", train + ["--huber-schedule", "snr", "--output", "OUT"], 64, "--huber"),
     ("clipping on the sphere", train + ["--max-gradient-norm", "1", "--output", "OUT"], 64, "--method plain"),
     ("a missing word to start from", train + ["--initializer", "OUT/none.pt", "--output", "OUT/run"], 66, "none.pt"),
-    ("a slip in a command of words", ["words", "fnid", "--model", "demo"], 64, "'find'"),
+    ("a slip in a command of words", ["words", "fnid", "--model", "demo"], 64, "'words find'"),
     ("a slip in an option of words", ["words", "find", "--model", "demo", "--imges", "a"], 64, "'--images'"),
     ("words without pictures", ["words", "find", "--model", "demo"], 64, "--images"),
     ("unknown option", train + ["--frobnicate", "--output", "OUT"], 64, "frobnicate"),

@@ -12,7 +12,7 @@ import Testing
 
     let words: [Word]
     let loss: Float
-    let loss_of_none: Float
+    let lossOfNone: Float
   }
 
   /// The same word in both commands, since both look for it in the same way; a run of a folder and a word leaves it in its report, and
@@ -21,8 +21,10 @@ import Testing
     try TemporaryFolder.with { folder in
       let common = ["--model", "demo", "--images", "demo:my-cat", "--vectors", "1", "--device", "cpu", "--json"]
       let shown = try Program.run(["words", "find", "--kind", "subject"] + common)
-      let found = try JSONDecoder().decode(Found.self, from: Data(shown.output.utf8))
-      #expect(shown.code == 0 && found.words.count == 1 && found.loss < found.loss_of_none)
+      let decoder = JSONDecoder()
+      decoder.keyDecodingStrategy = .convertFromSnakeCase
+      let found = try decoder.decode(Found.self, from: Data(shown.output.utf8))
+      #expect(shown.code == 0 && found.words.count == 1 && found.loss < found.lossOfNone)
       let word = try #require(found.words.first?.text)
 
       let run = folder.appendingPathComponent("run")

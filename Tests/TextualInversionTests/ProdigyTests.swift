@@ -11,7 +11,7 @@ import Testing
   /// What the script gave the package, beside the bias correction and the safeguard.
   private struct Options: Decodable {
     var betas: [Double]
-    var weight_decay: Double
+    var weightDecay: Double
     var eps: Double?
     var d0: Double?
     var lr: Float?
@@ -19,12 +19,14 @@ import Testing
 
   @Test(arguments: ["default", "other"]) func updatesAreThoseOfItsAuthors(name: String) throws {
     let file = try SafetensorsFile(Fixtures.url("prodigy.safetensors"))
-    let options = try JSONDecoder().decode(Options.self, from: Data(try #require(file.metadata[name]).utf8))
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let options = try decoder.decode(Options.self, from: Data(try #require(file.metadata[name]).utf8))
     var rule = Prodigy()
     if name == "default" {
-      #expect(options.betas == [rule.beta1, rule.beta2] && options.weight_decay == rule.weightDecay)
+      #expect(options.betas == [rule.beta1, rule.beta2] && options.weightDecay == rule.weightDecay)
     }
-    (rule.beta1, rule.beta2, rule.weightDecay) = (options.betas[0], options.betas[1], options.weight_decay)
+    (rule.beta1, rule.beta2, rule.weightDecay) = (options.betas[0], options.betas[1], options.weightDecay)
     rule.epsilon = options.eps ?? rule.epsilon
     rule.initialDistance = options.d0 ?? rule.initialDistance
     let (gradients, expected) = try (file.tensor("\(name).gradients"), file.tensor("\(name).rows"))

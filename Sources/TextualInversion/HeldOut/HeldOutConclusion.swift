@@ -1,3 +1,5 @@
+import Foundation
+
 /// What a run's held-out loss says of its word at the end.
 public struct HeldOutConclusion: Sendable, Hashable, Codable {
   public enum Verdict: String, Sendable, Codable {
@@ -33,9 +35,9 @@ public struct HeldOutConclusion: Sendable, Hashable, Codable {
   ///
   /// - Parameter isShortWay: whether the steps were few, or small.
   init?(_ record: HeldOutRecord, settled: Int?, isShortWay: Bool = false) {
-    guard let initial = record.initial, let last = record.last, let result = record.result, last.step > 0 else {
-      return nil
-    }
+    guard let initial = record.initial, initial.loss > 0, let last = record.last, let result = record.result,
+      last.step > 0
+    else { return nil }
     self.initial = initial.loss
     self.settled = settled
     loss = result.loss
@@ -65,7 +67,7 @@ public struct HeldOutConclusion: Sendable, Hashable, Codable {
 
   /// One line for a person.
   public var line: String {
-    let percent = Int((abs(fall) * 100).rounded())
+    let percent = String(format: "%.0f", abs(fall) * 100)
     let measured =
       "the held-out loss is \(loss), \(percent) % \(fall < 0 ? "above" : "below") the initializer's own, \(initial)"
     return switch verdict {

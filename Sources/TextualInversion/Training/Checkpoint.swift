@@ -143,7 +143,8 @@ public struct Checkpoint: Sendable {
       let heldOut: HeldOut = try field("held_out")
       let best = try another(Self.bestPrefix, nil)?.parameters
       guard zip(heldOut.losses, heldOut.losses.dropFirst()).allSatisfy({ $0.step < $1.step }),
-        heldOut.losses.allSatisfy({ (0...step).contains($0.step) }), heldOut.last.map({ $0.step == step }) ?? true,
+        heldOut.losses.allSatisfy({ (0...step).contains($0.step) && $0.loss >= 0 }),
+        heldOut.last.map({ $0.step == step && $0.loss >= 0 }) ?? true,
         heldOut.losses.contains(where: { $0.step > 0 }) == (best != nil)
       else { throw invalid("its 'held_out' does not fit step \(step)") }
       state.heldOut = HeldOutRecord(

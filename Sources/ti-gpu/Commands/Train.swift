@@ -79,7 +79,6 @@ struct Train: ParsableCommand {
       ("--model (a model's folder, file or name, or 'demo')", model != nil),
       ("--images (a folder of pictures)", images != nil || pictureSet.concepts != nil || replay != nil),
       ("--token (the word to teach, such as '<toy>')", training.token != nil || pictureSet.concepts != nil),
-      ("--output (a folder for the results)", output != nil),
     ].filter { !$0.1 }.map(\.0)
     try require(missing.isEmpty, "missing: \(missing.joined(separator: ", "))")
   }

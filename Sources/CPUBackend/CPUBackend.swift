@@ -136,29 +136,3 @@ extension ElementType {
     }
   }
 }
-
-/// Throws unless all tensors are of one type.
-func requireOneType(
-  _ operation: StaticString, _ first: Tensor<CPUStorage>, _ others: Tensor<CPUStorage>?...
-) throws(OperationError) {
-  for other in others {
-    guard let other else { continue }
-    try require(other.type == first.type, operation, "tensors of \(first.type.rawValue) and \(other.type.rawValue)")
-  }
-}
-
-/// Throws unless `tensor` is float32, as statistics, parameters and losses are.
-func requireFloat32(_ operation: StaticString, _ tensors: Tensor<CPUStorage>?...) throws(OperationError) {
-  for tensor in tensors {
-    guard let tensor else { continue }
-    try require(tensor.type == .float32, operation, "a tensor of \(tensor.type.rawValue) where float32 is asked for")
-  }
-}
-
-/// Throws unless `tensor`, where there is one, is of the given shape.
-func requireShape(
-  _ operation: StaticString, _ tensor: Tensor<CPUStorage>?, _ shape: Shape
-) throws(OperationError) {
-  guard let tensor else { return }
-  try require(tensor.shape == shape, operation, "a tensor of \(tensor.shape) where \(shape) is asked for")
-}

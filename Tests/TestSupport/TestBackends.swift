@@ -49,7 +49,7 @@ public struct TestBackend: Sendable, CustomTestStringConvertible {
   }
 }
 
-/// The backends that tests run on: the CPU's, and OpenCL with the kernels in the forms that the device has, in every precision.
+/// The backends that tests run on, checked as programs have them: the CPU's, and OpenCL with the kernels in the forms that the device has, in every precision.
 ///
 /// The OpenCL device is the first GPU, else the first device of any kind, or the one that the environment variable
 /// `TI_GPU_TEST_DEVICE` names in the program's own words, such as `opencl:1.0`: so the same tests run on any OpenCL
@@ -75,7 +75,7 @@ public enum TestBackends {
   private static func make(_ precision: ElementType) -> [TestBackend] {
     let engines: [(name: String, engine: ProductEngine)] = [("cpu", .loops), ("cpu oneDNN", .oneDNN)]
     let cpu = engines.map { name, engine in
-      TestBackend(name, precision) { try CPUBackend(precision: precision, engine: engine) }
+      TestBackend(name, precision) { Checked(try CPUBackend(precision: precision, engine: engine)) }
     }
     if ProcessInfo.processInfo.environment["TI_GPU_INSTRUCTION_SET"] != nil { return [cpu[0]] }
     // A decorator has to hand every operation to its like; one precision shows it.
@@ -84,14 +84,15 @@ public enum TestBackends {
       ? []
       : [
         TestBackend("timed cpu", precision) {
-          Timed(try CPUBackend(precision: precision, engine: .loops), part: "test", times: PhaseTimes())
+          let checked = Checked(try CPUBackend(precision: precision, engine: .loops))
+          return Timed(checked, part: "test", times: PhaseTimes())
         }
       ]
     // Without a device both are there, to fail.
     let forms = (try? openCLDevice())?.kernelForms ?? [.gpu, .cpu]
     let openCL = forms.map { form in
       TestBackend("opencl \(form.rawValue)", precision) {
-        try OpenCLBackend(device: openCLDevice(), precision: precision, kernelForm: form)
+        Checked(try OpenCLBackend(device: openCLDevice(), precision: precision, kernelForm: form))
       }
     }
     return cpu + timed + openCL

@@ -1,6 +1,7 @@
 import CPUBackend
 import Foundation
 import ModelFiles
+import Operators
 import StableDiffusion
 import TextualInversion
 
@@ -9,7 +10,7 @@ func teach(model name: String, pictures: URL, output: URL, seconds: Double) thro
   let model = try openModel(name)
   let settings = try TrainingSettings(word: "<toy>", initializer: "toy", on: model)
   let run = try TrainingRun(model: model, pictures: pictures, settings: settings, folder: RunFolder(new: output)) {
-    try CPUBackend(precision: $0)
+    Checked(try CPUBackend(precision: $0))
   }
   run.preflight.lines.forEach { print($0) }
   let start = Date()
@@ -24,7 +25,7 @@ func teach(model name: String, pictures: URL, output: URL, seconds: Double) thro
   }
 
   let generator = try Generator(model: model, embeddings: run.embeddings, precision: .float32) {
-    try CPUBackend(precision: $0)
+    Checked(try CPUBackend(precision: $0))
   }
   let picture = try generator.picture(
     GenerationSettings(prompt: "a photo of <toy> on a beach", width: settings.resolution, height: settings.resolution))

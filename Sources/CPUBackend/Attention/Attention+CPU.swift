@@ -7,8 +7,6 @@ extension CPUBackend {
   public func forward(
     _ op: Attention, q: Tensor<CPUStorage>, k: Tensor<CPUStorage>, v: Tensor<CPUStorage>
   ) throws(OperationError) -> Attention.Saved<CPUStorage> {
-    try op.check(q: q.shape, k: k.shape, v: v.shape)
-    try requireOneType("Attention.forward", q, k, v)
     let heads = Heads(op, q: q, k: k)
     var c = heads.c
     let output = try empty(q.shape, q.type, "Attention.forward")
@@ -42,14 +40,7 @@ extension CPUBackend {
     saved: Attention.Saved<CPUStorage>, gradients: Attention.Gradients
   ) throws(OperationError) -> Attention.InputGradients<CPUStorage> {
     let operation = "Attention.backwardInput"
-    try op.checkBackward()
-    try op.check(q: q.shape, k: k.shape, v: v.shape)
-    try requireShape("Attention.backwardInput", dy, q.shape)
-    try requireShape("Attention.backwardInput", saved.output, q.shape)
-    try requireOneType("Attention.backwardInput", q, k, v, dy, saved.output)
     let heads = Heads(op, q: q, k: k)
-    try requireShape("Attention.backwardInput", saved.logSumExp, [heads.batch, op.heads, heads.queries])
-    try requireFloat32("Attention.backwardInput", saved.logSumExp)
     var c = heads.c
     let padded = vector_attention_padded_dimension(&c)
 

@@ -3,11 +3,11 @@ import Tensors
 
 extension CPUBackend {
   /// The taps, packed for each direction; `b` in float32.
-  public struct ConvolutionWeights: Sendable {
+  public struct ConvolutionWeights: LayerWeights {
+    public let descriptor: WeightsDescriptor
     let forward: FrozenWeights?
     let backward: FrozenWeights?
     let bias: CPUStorage?
-    let directions: Directions
   }
 
   /// The picture that layouts are chosen for.
@@ -16,12 +16,9 @@ extension CPUBackend {
   public func pack(
     _ op: Convolution, weight: HostTensor, bias: HostTensor?, for directions: Directions
   ) throws(OperationError) -> ConvolutionWeights {
-    try require(
-      weight.shape == [op.outputs, op.inputs, op.kernel, op.kernel], "Convolution.pack",
-      "weights of \(weight.shape) for \(op.inputs) inputs, \(op.outputs) outputs and a kernel of \(op.kernel)")
     let x: Shape = [1, Self.representativeSide, Self.representativeSide, op.inputs]
     let y = try op.outputShape(x)
-    let bias = try uploadedBias(bias, op.outputs, "Convolution.pack")
+    let bias = try uploadedBias(bias)
     let forward =
       directions.contains(.forward) ? try packed(shape(op, x, y), weight.values, "Convolution.pack") : nil
     var backward: FrozenWeights?
@@ -34,7 +31,9 @@ extension CPUBackend {
       backward = try packed(
         plain, weight.values, turned: isConvolution ? (convolution, { self.turned(weight) }) : nil, "Convolution.pack")
     }
-    return ConvolutionWeights(forward: forward, backward: backward, bias: bias, directions: directions)
+    return ConvolutionWeights(
+      descriptor: WeightsDescriptor(shape: weight.shape, type: precision, directions: directions), forward: forward,
+      backward: backward, bias: bias)
   }
 
   public func forward(
@@ -45,15 +44,6 @@ extension CPUBackend {
     guard let packed = weights.forward else {
       throw OperationError(.unsupported, "Convolution.forward", "the weights were not packed for a forward pass")
     }
-    switch residual {
-    case .tensor(let tensor):
-      try requireShape("Convolution.forward", tensor, result)
-    case .channels(let tensor):
-      try requireShape("Convolution.forward", tensor, [result[0], result.channels])
-    case nil:
-      break
-    }
-    try requireOneType("Convolution.forward", x, residual?.tensor)
     return try product(
       shape(op, x.shape, result), x, packed, Epilogue(bias: weights.bias, residual: residual), result: result,
       "Convolution.forward")
@@ -63,10 +53,6 @@ extension CPUBackend {
     _ op: Convolution, _ dy: Tensor<CPUStorage>, inputShape: Shape, weights: ConvolutionWeights,
     residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
-    try requireBackward(op, packedFor: weights.directions)
-    try requireShape("Convolution.backwardInput", dy, try op.outputShape(inputShape))
-    try requireShape("Convolution.backwardInput", residual, inputShape)
-    try requireOneType("Convolution.backwardInput", dy, residual)
     guard let packed = weights.backward else {
       throw OperationError(.unsupported, "Convolution.backwardInput", "the weights were not packed for a backward pass")
     }

@@ -5,7 +5,6 @@ extension CPUBackend {
   public func forward(
     _ op: ConcatenateChannels, _ a: Tensor<CPUStorage>, _ b: Tensor<CPUStorage>
   ) throws(OperationError) -> Tensor<CPUStorage> {
-    try requireOneType("ConcatenateChannels.forward", a, b)
     let y = try empty(try op.outputShape(a.shape, b.shape), a.type, "ConcatenateChannels.forward")
     let channels = y.shape.channels
     let (left, right) = (a.shape.channels, b.shape.channels)
@@ -23,8 +22,6 @@ extension CPUBackend {
     _ op: ConcatenateChannels, _ dy: Tensor<CPUStorage>, channels left: Int
   ) throws(OperationError) -> (a: Tensor<CPUStorage>, b: Tensor<CPUStorage>) {
     let channels = dy.shape.channels
-    try require(
-      left >= 0 && left <= channels, "ConcatenateChannels.backwardInput", "\(dy.shape) to be cut after \(left)")
     let right = channels - left
     let a = try empty(dy.shape.withChannels(left), dy.type, "ConcatenateChannels.backwardInput")
     let b = try empty(dy.shape.withChannels(right), dy.type, "ConcatenateChannels.backwardInput")

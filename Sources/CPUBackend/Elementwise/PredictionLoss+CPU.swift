@@ -49,9 +49,6 @@ extension CPUBackend {
   private func pieces(
     _ op: PredictionLoss, _ prediction: Tensor<CPUStorage>, _ target: Tensor<CPUStorage>, _ weights: Tensor<CPUStorage>?
   ) throws(OperationError) -> [Piece] {
-    try op.check(prediction.shape, target.shape, weights: weights?.shape)
-    try requireFloat32("PredictionLoss", target)
-    if let weights { try requireFloat32("PredictionLoss", weights) }
     let samples = prediction.shape[0]
     let size = prediction.shape.count / max(1, samples)
     let channels = prediction.shape.rank > 1 ? prediction.shape.channels : 1

@@ -4,8 +4,6 @@ import Tensors
 
 extension CPUBackend {
   public func add(_ a: Tensor<CPUStorage>, _ b: Tensor<CPUStorage>) throws(OperationError) -> Tensor<CPUStorage> {
-    try requireShape("add", b, a.shape)
-    try requireOneType("add", a, b)
     let y = try empty(a.shape, a.type, "add")
     sum(y, a, b)
     return y
@@ -21,8 +19,6 @@ extension CPUBackend {
   public func forward(
     _ op: WeightedSum, _ x: Tensor<CPUStorage>, _ z: Tensor<CPUStorage>, as type: ElementType
   ) throws(OperationError) -> Tensor<CPUStorage> {
-    try op.check(x.shape, z.shape)
-    try requireFloat32("WeightedSum.forward", x, z)
     let y = try empty(x.shape, type, "WeightedSum.forward")
     let count = x.shape.count / max(1, x.shape[0])
     for sample in 0..<x.shape[0] {

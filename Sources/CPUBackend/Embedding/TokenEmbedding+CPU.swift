@@ -7,10 +7,6 @@ extension CPUBackend {
     _ op: TokenEmbedding, _ tokens: TokenBatch, table: Tensor<CPUStorage>, positions: Tensor<CPUStorage>,
     rows: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
-    try requireFloat32("TokenEmbedding.forward", rows)
-    try requireShape("TokenEmbedding.forward", table, [op.vocabulary, op.width])
-    if let rows { try requireShape("TokenEmbedding.forward", rows, [rows.shape[0], op.width]) }
-    try op.check(tokens, rows: rows?.shape[0] ?? 0, positions: positions.shape)
     let y = try empty([tokens.batch, tokens.length, op.width], precision, "TokenEmbedding.forward")
     parallel(tokens.ids.count, by: 16) { start, length in
       for index in start..<start + length {
@@ -29,11 +25,7 @@ extension CPUBackend {
     _ op: TokenEmbedding, _ dy: Tensor<CPUStorage>, _ tokens: TokenBatch, count: Int, scale: Float,
     addingTo sum: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
-    let operation: StaticString = "TokenEmbedding.backwardRows"
-    try requireShape(operation, dy, [tokens.batch, tokens.length, op.width])
-    try requireShape(operation, sum, [count, op.width])
-    try requireFloat32(operation, sum)
-    let gradient = try empty([count, op.width], .float32, "\(operation)")
+    let gradient = try empty([count, op.width], .float32, "TokenEmbedding.backwardRows")
     gradient.floats.update(repeating: 0, count: count * op.width)
     for (index, id) in tokens.ids.enumerated() {
       let row = Int(id) - op.vocabulary

@@ -4,11 +4,11 @@ import Tensors
 
 extension CPUBackend {
   /// `W` and, where a gradient passes, `Wᵀ`, each packed for its direction; `b` in float32.
-  public struct LinearWeights: Sendable {
+  public struct LinearWeights: LayerWeights {
+    public let descriptor: WeightsDescriptor
     let forward: FrozenWeights?
     let backward: FrozenWeights?
     let bias: CPUStorage?
-    let directions: Directions
   }
 
   /// The rows that layouts are chosen for: those of a UNet's middle levels.
@@ -17,25 +17,22 @@ extension CPUBackend {
   public func pack(
     _ op: Linear, weight: HostTensor, bias: HostTensor?, for directions: Directions
   ) throws(OperationError) -> LinearWeights {
-    try require(
-      weight.shape == [op.outputs, op.inputs], "Linear.pack",
-      "weights of \(weight.shape) for \(op.inputs) inputs and \(op.outputs) outputs")
-    let bias = try uploadedBias(bias, op.outputs, "Linear.pack")
+    let bias = try uploadedBias(bias)
     let forward =
       directions.contains(.forward)
       ? try packed(shape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
     let backward =
       directions.contains(.backward)
       ? try packed(backwardShape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
-    return LinearWeights(forward: forward, backward: backward, bias: bias, directions: directions)
+    return LinearWeights(
+      descriptor: WeightsDescriptor(shape: weight.shape, type: precision, directions: directions), forward: forward,
+      backward: backward, bias: bias)
   }
 
   public func forward(
     _ op: Linear, _ x: Tensor<CPUStorage>, weights: LinearWeights, residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try op.outputShape(x.shape)
-    try requireShape("Linear.forward", residual, result)
-    try requireOneType("Linear.forward", x, residual)
     guard let packed = weights.forward else {
       throw OperationError(.unsupported, "Linear.forward", "the weights were not packed for a forward pass")
     }
@@ -49,9 +46,6 @@ extension CPUBackend {
     _ op: Linear, _ dy: Tensor<CPUStorage>, weights: LinearWeights, residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try op.inputShape(dy.shape)
-    try requireShape("Linear.backwardInput", residual, result)
-    try requireOneType("Linear.backwardInput", dy, residual)
-    try requireBackward(op, packedFor: weights.directions)
     guard let packed = weights.backward else {
       throw OperationError(.unsupported, "Linear.backwardInput", "the weights were not packed for a backward pass")
     }

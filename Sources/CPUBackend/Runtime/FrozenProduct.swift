@@ -50,10 +50,8 @@ extension CPUBackend {
   }
 
   /// The bias as float32, or nil.
-  func uploadedBias(_ bias: HostTensor?, _ count: Int, _ operation: StaticString) throws(OperationError) -> CPUStorage?
-  {
+  func uploadedBias(_ bias: HostTensor?) throws(OperationError) -> CPUStorage? {
     guard let bias else { return nil }
-    try require(bias.shape == [count], operation, "a bias of \(bias.shape) for \(count) outputs")
     return try upload(bias, as: .float32).storage
   }
 

@@ -5,11 +5,8 @@ extension OpenCLBackend: AttentionBackend {
   public func forward(
     _ op: Attention, q: Tensor<OpenCLBuffer>, k: Tensor<OpenCLBuffer>, v: Tensor<OpenCLBuffer>
   ) throws(OperationError) -> Attention.Saved<OpenCLBuffer> {
-    let name = "Attention.forward"
-    try op.check(q: q.shape, k: k.shape, v: v.shape)
-    for tensor in [q, k, v] { try requirePrecision(tensor, name) }
     let (queries, keys) = (q.shape[1], k.shape[1])
-    let y = try allocate(q.shape, precision)
+    let y = try allocate(q.shape, q.type)
     let logSumExp = try allocate([q.shape[0], op.heads, queries], .float32)
     guard q.shape.count > 0 else { return Attention.Saved(output: y, logSumExp: logSumExp) }
     let causal = op.isCausal ? 1 : 0
@@ -17,7 +14,7 @@ extension OpenCLBackend: AttentionBackend {
     if kernelForm == .gpu {
       let parameters = AttentionGroupParameters(headDimension: op.headDimension)
       try run(
-        "attention_forward", parameters, storage: precision,
+        "attention_forward", parameters, storage: q.type,
         WorkSize(
           groups: [(queries + parameters.forward.rows - 1) / parameters.forward.rows, q.shape[0] * op.heads],
           local: [parameters.forward.items, 1]), y, logSumExp, q, k, v, op.heads, queries, keys, op.scale, causal)
@@ -26,7 +23,7 @@ extension OpenCLBackend: AttentionBackend {
       let packedK = try packTokens(op, k, parameters, panels: true, rows: false)
       let packedV = try packTokens(op, v, parameters, panels: false, rows: true)
       try run(
-        "attention_forward", parameters, storage: precision, blocks(of: queries, op, q.shape[0], parameters), y,
+        "attention_forward", parameters, storage: q.type, blocks(of: queries, op, q.shape[0], parameters), y,
         logSumExp, q, packedK.panels, packedV.rows, op.heads, queries, keys, op.scale, causal)
     }
     return Attention.Saved(output: y, logSumExp: logSumExp)
@@ -36,18 +33,11 @@ extension OpenCLBackend: AttentionBackend {
     _ op: Attention, _ dy: Tensor<OpenCLBuffer>, q: Tensor<OpenCLBuffer>, k: Tensor<OpenCLBuffer>,
     v: Tensor<OpenCLBuffer>, saved: Attention.Saved<OpenCLBuffer>, gradients: Attention.Gradients
   ) throws(OperationError) -> Attention.InputGradients<OpenCLBuffer> {
-    let name = "Attention.backwardInput"
-    try op.check(q: q.shape, k: k.shape, v: v.shape)
-    try op.checkBackward()
-    for tensor in [dy, q, k, v, saved.output] { try requirePrecision(tensor, name) }
-    guard dy.shape == q.shape, saved.output.shape.count == q.shape.count,
-      saved.logSumExp.shape.count == q.shape[0] * op.heads * q.shape[1]
-    else { throw OperationError(.invalidShape, name, "dy \(dy.shape) does not fit q \(q.shape)") }
     let wantsQuery = gradients.contains(.query)
     let wantsKeyValue = gradients.contains(.keyValue)
-    let dq = wantsQuery ? try allocate(q.shape, precision) : nil
-    let dk = wantsKeyValue ? try allocate(k.shape, precision) : nil
-    let dv = wantsKeyValue ? try allocate(v.shape, precision) : nil
+    let dq = wantsQuery ? try allocate(q.shape, q.type) : nil
+    let dk = wantsKeyValue ? try allocate(k.shape, q.type) : nil
+    let dv = wantsKeyValue ? try allocate(v.shape, q.type) : nil
     let result = Attention.InputGradients(query: dq, key: dk, value: dv)
     guard q.shape.count > 0 else { return result }
 
@@ -75,12 +65,12 @@ extension OpenCLBackend: AttentionBackend {
     }
     if let dq = gradients.query {
       try run(
-        "attention_backward_query", parameters, storage: precision, size(queries), dq, dy, q, k, v, saved.logSumExp,
+        "attention_backward_query", parameters, storage: q.type, size(queries), dq, dy, q, k, v, saved.logSumExp,
         products, op.heads, queries, keys, op.scale, causal)
     }
     if let dk = gradients.key, let dv = gradients.value {
       try run(
-        "attention_backward_key_value", parameters, storage: precision, size(keys), dk, dv, dy, q, k, v,
+        "attention_backward_key_value", parameters, storage: q.type, size(keys), dk, dv, dy, q, k, v,
         saved.logSumExp, products, op.heads, queries, keys, op.scale, causal)
     }
   }
@@ -91,7 +81,7 @@ extension OpenCLBackend: AttentionBackend {
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let products = try allocate([dy.shape[0], op.heads, dy.shape[1]], .float32)
     try run(
-      "attention_row_products", parameters, storage: precision, WorkSize(items: products.shape.count, local: 64),
+      "attention_row_products", parameters, storage: dy.type, WorkSize(items: products.shape.count, local: 64),
       products, dy, saved.output, dy.shape[0], op.heads, dy.shape[1])
     return products
   }
@@ -114,7 +104,7 @@ extension OpenCLBackend: AttentionBackend {
       let packedDy = try packTokens(op, dy, parameters, panels: true, rows: true)
       let querySums = try pool.take(4 * parameters.querySumsCount(queries: queries, heads: batch * op.heads))
       try run(
-        "attention_backward_head", parameters, storage: precision,
+        "attention_backward_head", parameters, storage: q.type,
         WorkSize(groups: [1, batch * op.heads], local: [1, 1]), dq, dk, dv, querySums, packedDy.panels, packedDy.rows,
         packedQ.panels, packedQ.rows, k, v, saved.logSumExp, products, op.heads, queries, keys, op.scale, causal)
       return
@@ -123,7 +113,7 @@ extension OpenCLBackend: AttentionBackend {
       let packedK = try packTokens(op, k, parameters, panels: true, rows: true)
       let packedV = try packTokens(op, v, parameters, panels: true, rows: false)
       try run(
-        "attention_backward_query", parameters, storage: precision, blocks(of: queries, op, batch, parameters), dq, dy,
+        "attention_backward_query", parameters, storage: q.type, blocks(of: queries, op, batch, parameters), dq, dy,
         q, packedK.panels, packedK.rows, packedV.panels, saved.logSumExp, products, op.heads, queries, keys, op.scale,
         causal)
     }
@@ -131,7 +121,7 @@ extension OpenCLBackend: AttentionBackend {
       let packedQ = try packTokens(op, q, parameters, panels: true, rows: true)
       let packedDy = try packTokens(op, dy, parameters, panels: true, rows: true)
       try run(
-        "attention_backward_key_value", parameters, storage: precision, blocks(of: keys, op, batch, parameters), dk, dv,
+        "attention_backward_key_value", parameters, storage: q.type, blocks(of: keys, op, batch, parameters), dk, dv,
         packedDy.panels, packedDy.rows, packedQ.panels, packedQ.rows, k, v, saved.logSumExp, products, op.heads,
         queries, keys, op.scale, causal)
     }
@@ -152,7 +142,7 @@ extension OpenCLBackend: AttentionBackend {
     let second = panels && rows ? try pool.take(bytes) : first
     let columns = parameters.tile.columns
     try run(
-      "attention_pack", parameters, storage: precision,
+      "attention_pack", parameters, storage: x.type,
       WorkSize(groups: [(tokens + columns - 1) / columns, batch * op.heads], local: [1, 1]), first, second, x, op.heads,
       tokens, panels ? 1 : 0, rows ? 1 : 0)
     return (first, second)

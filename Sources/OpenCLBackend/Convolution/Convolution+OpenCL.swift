@@ -28,15 +28,13 @@ extension OpenCLBackend: ConvolutionBackend {
     throws(OperationError) -> PackedWeights
   {
     try packWeights(
-      "Convolution.pack", weight, outputs: op.outputs, inputs: op.inputs, taps: op.kernel * op.kernel, bias: bias,
-      for: directions)
+      weight, outputs: op.outputs, inputs: op.inputs, taps: op.kernel * op.kernel, bias: bias, for: directions)
   }
 
   public func forward(
     _ op: Convolution, _ x: Tensor<OpenCLBuffer>, weights: PackedWeights,
     residual: Residual<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    let name = "Convolution.forward"
     let shape = try op.outputShape(x.shape)
     var pixels = 0
     var tensor: Tensor<OpenCLBuffer>?
@@ -44,14 +42,8 @@ extension OpenCLBackend: ConvolutionBackend {
     case nil: break
     case .tensor(let residual):
       (tensor, pixels) = (residual, 1)
-      guard residual.shape.count == shape.count else {
-        throw OperationError(.invalidShape, name, "a residual of \(residual.shape) to a result of \(shape)")
-      }
     case .channels(let channels):
       (tensor, pixels) = (channels, shape[1] * shape[2])
-      guard channels.shape.count == shape[0] * shape[3] else {
-        throw OperationError(.invalidShape, name, "a residual of \(channels.shape) to a result of \(shape)")
-      }
     }
     if op.isPointwise, pixels <= 1 {
       let linear = Linear(inputs: op.inputs, outputs: op.outputs)
@@ -64,14 +56,6 @@ extension OpenCLBackend: ConvolutionBackend {
     _ op: Convolution, _ dy: Tensor<OpenCLBuffer>, inputShape: Shape, weights: PackedWeights,
     residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    let name = "Convolution.backwardInput"
-    try requireBackward(op, packedFor: weights.directions)
-    guard try op.outputShape(inputShape) == dy.shape, residual == nil || residual?.shape.count == inputShape.count
-    else {
-      throw OperationError(
-        .invalidShape, name,
-        "dy \(dy.shape) and residual \(residual?.shape.description ?? "none") do not fit an input of \(inputShape)")
-    }
     if op.isPointwise {
       let linear = Linear(inputs: op.inputs, outputs: op.outputs)
       return try linearProduct(linear, dy, weights, .backward, shape: inputShape, residual: residual)
@@ -86,8 +70,6 @@ extension OpenCLBackend: ConvolutionBackend {
     residual: Tensor<OpenCLBuffer>?, residualPixels: Int
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let name = direction == .forward ? "Convolution.forward" : "Convolution.backwardInput"
-    try requirePrecision(x, name)
-    if let residual { try requirePrecision(residual, name) }
     let packed = try weights.copy(for: direction, name)
     let y = try allocate(shape, precision)
     guard shape.count > 0 else { return y }

@@ -25,7 +25,6 @@ extension OpenCLBackend {
   public func backwardInput(_ op: Activation, _ dy: Tensor<OpenCLBuffer>, x: Tensor<OpenCLBuffer>)
     throws(OperationError) -> Tensor<OpenCLBuffer>
   {
-    try requireLike(x, "Activation.backwardInput", dy)
     let dx = try allocate(x.shape, x.type)
     try run(
       "activation_backward_input", ActivationParameters(activation: op), storage: x.type,

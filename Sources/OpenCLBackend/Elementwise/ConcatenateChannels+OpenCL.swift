@@ -10,7 +10,6 @@ extension OpenCLBackend {
   public func forward(_ op: ConcatenateChannels, _ a: Tensor<OpenCLBuffer>, _ b: Tensor<OpenCLBuffer>)
     throws(OperationError) -> Tensor<OpenCLBuffer>
   {
-    try require(a.type == b.type, "ConcatenateChannels", "\(a.type.rawValue) and \(b.type.rawValue)")
     let y = try allocate(try op.outputShape(a.shape, b.shape), a.type)
     let parameters = ConcatenateChannelsParameters(
       vector: ChannelVector(dividing: a.shape.channels, b.shape.channels))
@@ -25,7 +24,6 @@ extension OpenCLBackend {
     throws(OperationError) -> (a: Tensor<OpenCLBuffer>, b: Tensor<OpenCLBuffer>)
   {
     let all = dy.shape.channels
-    try require(channels > 0 && channels < all, "ConcatenateChannels.backwardInput", "\(dy.shape) cut at \(channels)")
     let a = try allocate(dy.shape.withChannels(channels), dy.type)
     let b = try allocate(dy.shape.withChannels(all - channels), dy.type)
     let parameters = ConcatenateChannelsParameters(vector: ChannelVector(dividing: channels, all))

@@ -33,7 +33,6 @@ extension OpenCLBackend {
     throws(OperationError) -> Tensor<OpenCLBuffer>
   {
     let y = try op.outputShape(x.shape)
-    try require(dy.shape == y && dy.type == x.type, "GEGLU.backwardInput", "dy \(dy.shape) for x \(x.shape)")
     let dx = try allocate(x.shape, x.type)
     let parameters = GEGLUParameters(vector: ChannelVector(dividing: y.channels))
     let vectors = y.channels / parameters.vector.width

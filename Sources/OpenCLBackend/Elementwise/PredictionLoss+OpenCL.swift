@@ -69,11 +69,6 @@ extension OpenCLBackend: ElementwiseBackend {
     _ op: PredictionLoss, _ prediction: Tensor<OpenCLBuffer>, _ target: Tensor<OpenCLBuffer>,
     _ weights: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> (PredictionLossParameters, huber: Tensor<OpenCLBuffer>?) {
-    try op.check(prediction.shape, target.shape, weights: weights?.shape)
-    try require(target.type == .float32, "PredictionLoss", "the target is \(target.type.rawValue), not float32")
-    if let weights {
-      try require(weights.type == .float32, "PredictionLoss", "weights are \(weights.type.rawValue), not float32")
-    }
     var huber: Tensor<OpenCLBuffer>?
     if let values = op.huber { huber = try upload(HostTensor([values.count], values), as: .float32) }
     return (PredictionLossParameters(isWeighted: weights != nil, isHuber: huber != nil), huber)

@@ -15,11 +15,6 @@ extension OpenCLBackend: EmbeddingBackend {
     _ op: TokenEmbedding, _ tokens: TokenBatch, table: Tensor<OpenCLBuffer>, positions: Tensor<OpenCLBuffer>,
     rows: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    try op.check(tokens, rows: rows?.shape[0] ?? 0, positions: positions.shape)
-    try require(
-      table.shape == [op.vocabulary, op.width]
-        && rows.map { $0.type == .float32 && $0.shape.channels == op.width } ?? true,
-      "TokenEmbedding", "table \(table.shape), rows \(rows?.shape ?? [0]) for a width of \(op.width)")
     let x = try allocate([tokens.batch, tokens.length, op.width], precision)
     try run(
       "token_embedding_forward", TokenEmbeddingParameters(), storage: precision, WorkSize(items: x.shape.count), x,
@@ -32,13 +27,7 @@ extension OpenCLBackend: EmbeddingBackend {
     _ op: TokenEmbedding, _ dy: Tensor<OpenCLBuffer>, _ tokens: TokenBatch, count: Int, scale: Float,
     addingTo sum: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    try require(
-      dy.shape == [tokens.batch, tokens.length, op.width], "TokenEmbedding.backwardRows",
-      "dy \(dy.shape) for \(tokens.batch) prompts of \(tokens.length)")
     let result = try allocate([count, op.width], .float32)
-    try require(
-      sum.map { $0.shape == result.shape && $0.type == .float32 } ?? true, "TokenEmbedding.backwardRows",
-      "a sum of \(sum?.shape ?? [0]) for \(result.shape)")
     // The tokens of each row, one row after the other: the kernel sums them in this order.
     var starts: [Int32] = [0]
     var holders: [Int32] = []

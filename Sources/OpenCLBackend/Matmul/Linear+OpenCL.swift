@@ -29,8 +29,7 @@ extension OpenCLBackend: MatmulBackend {
   public func pack(_ op: Linear, weight: HostTensor, bias: HostTensor?, for directions: Directions)
     throws(OperationError) -> PackedWeights
   {
-    try packWeights(
-      "Linear.pack", weight, outputs: op.outputs, inputs: op.inputs, taps: 1, bias: bias, for: directions)
+    try packWeights(weight, outputs: op.outputs, inputs: op.inputs, taps: 1, bias: bias, for: directions)
   }
 
   public func forward(
@@ -42,7 +41,6 @@ extension OpenCLBackend: MatmulBackend {
   public func backwardInput(
     _ op: Linear, _ dy: Tensor<OpenCLBuffer>, weights: PackedWeights, residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    try requireBackward(op, packedFor: weights.directions)
     return try linearProduct(op, dy, weights, .backward, shape: op.inputShape(dy.shape), residual: residual)
   }
 
@@ -52,13 +50,6 @@ extension OpenCLBackend: MatmulBackend {
     residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
     let name = direction == .forward ? "Linear.forward" : "Linear.backwardInput"
-    try requirePrecision(x, name)
-    if let residual {
-      try requirePrecision(residual, name)
-      guard residual.shape.count == shape.count else {
-        throw OperationError(.invalidShape, name, "a residual of \(residual.shape) to a result of \(shape)")
-      }
-    }
     let packed = try weights.copy(for: direction, name)
     let y = try allocate(shape, precision)
     let rows = shape.rows

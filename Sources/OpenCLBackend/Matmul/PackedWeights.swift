@@ -2,8 +2,8 @@ import Operators
 import Tensors
 
 /// Frozen weights of a linear or convolution layer as the kernels read them (`Matmul/pack_weights.cl`).
-public struct PackedWeights: Sendable {
-  let directions: Directions
+public struct PackedWeights: LayerWeights {
+  public let descriptor: WeightsDescriptor
   /// The GPU forms read the same copy in both directions.
   let forward: Tensor<OpenCLBuffer>?
   let backward: Tensor<OpenCLBuffer>?
@@ -31,17 +31,10 @@ extension OpenCLBackend {
 
   /// Packs `weight`, `[outputs, inputs, taps...]`, for the backend's form, in its precision.
   func packWeights(
-    _ operation: String, _ weight: HostTensor, outputs: Int, inputs: Int, taps: Int, bias: HostTensor?,
+    _ weight: HostTensor, outputs: Int, inputs: Int, taps: Int, bias: HostTensor?,
     for directions: Directions
   ) throws(OperationError) -> PackedWeights {
-    guard weight.shape.count == outputs * inputs * taps, weight.shape.rank >= 2, weight.shape[0] == outputs,
-      weight.shape[1] == inputs, bias == nil || bias?.shape == [outputs]
-    else {
-      throw OperationError(
-        .invalidShape, operation,
-        "weight \(weight.shape) and bias \(bias?.shape.description ?? "none"); \(outputs) outputs, \(inputs) inputs and "
-          + "\(taps) taps are asked for")
-    }
+    let descriptor = WeightsDescriptor(shape: weight.shape, type: precision, directions: directions)
     let source = try upload(weight.values)
     let offset = try bias.map { (bias) throws(OperationError) in try upload(bias.values) }
     func packed(panelColumns: Int, backward: Bool) throws(OperationError) -> Tensor<OpenCLBuffer> {
@@ -57,21 +50,13 @@ extension OpenCLBackend {
     if kernelForm == .gpu {
       let both = try packed(panelColumns: outputs, backward: false)
       return PackedWeights(
-        directions: directions, forward: directions.contains(.forward) ? both : nil,
+        descriptor: descriptor, forward: directions.contains(.forward) ? both : nil,
         backward: directions.contains(.backward) ? both : nil, bias: offset)
     }
     let columns = VectorTile(device).columns
     return PackedWeights(
-      directions: directions,
+      descriptor: descriptor,
       forward: directions.contains(.forward) ? try packed(panelColumns: columns, backward: false) : nil,
       backward: directions.contains(.backward) ? try packed(panelColumns: columns, backward: true) : nil, bias: offset)
-  }
-
-  /// Throws unless `tensor` is stored as the weights are.
-  func requirePrecision(_ tensor: Tensor<OpenCLBuffer>, _ operation: String) throws(OperationError) {
-    guard tensor.type == precision else {
-      throw OperationError(
-        .unsupported, operation, "a tensor of \(tensor.type.rawValue) on a backend of \(precision.rawValue)")
-    }
   }
 }

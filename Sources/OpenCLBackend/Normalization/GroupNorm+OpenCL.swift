@@ -73,7 +73,6 @@ extension OpenCLBackend {
   public func forward(
     _ op: GroupNorm, _ x: Tensor<OpenCLBuffer>, scale: Tensor<OpenCLBuffer>, shift: Tensor<OpenCLBuffer>
   ) throws(OperationError) -> (y: Tensor<OpenCLBuffer>, saved: GroupNorm.Saved<OpenCLBuffer>) {
-    try op.check(x.shape, scale: scale.shape, shift: shift.shape)
     let plan = GroupNormPlan(op, x.shape)
     let mean = try allocate(plan.statistics, .float32)
     let reciprocal = try allocate(plan.statistics, .float32)
@@ -97,8 +96,6 @@ extension OpenCLBackend {
     _ op: GroupNorm, _ dy: Tensor<OpenCLBuffer>, x: Tensor<OpenCLBuffer>, scale: Tensor<OpenCLBuffer>,
     shift: Tensor<OpenCLBuffer>, saved: GroupNorm.Saved<OpenCLBuffer>, residual: Tensor<OpenCLBuffer>?
   ) throws(OperationError) -> Tensor<OpenCLBuffer> {
-    try op.check(x.shape, scale: scale.shape, shift: shift.shape)
-    try requireLike(x, "GroupNorm.backwardInput", dy, residual)
     let plan = GroupNormPlan(op, x.shape)
     let dx = try allocate(x.shape, x.type)
     guard x.shape.count > 0 else { return dx }
@@ -118,16 +115,5 @@ extension OpenCLBackend {
       saved.reciprocalDeviation, meanSum, meanProduct, residual ?? dy, plan.pixels, plan.channels, plan.groups,
       plan.rowVectors, plan.slicePixels, residual == nil ? 0 : 1)
     return dx
-  }
-
-  /// Throws unless every one of `others` has the shape and type of `x`.
-  func requireLike(_ x: Tensor<OpenCLBuffer>, _ operation: StaticString, _ others: Tensor<OpenCLBuffer>?...)
-    throws(OperationError)
-  {
-    for case .some(let other) in others {
-      try require(
-        other.shape == x.shape && other.type == x.type, operation,
-        "\(other.shape) of \(other.type.rawValue) beside \(x.shape) of \(x.type.rawValue)")
-    }
   }
 }

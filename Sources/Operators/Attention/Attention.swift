@@ -59,23 +59,6 @@ public struct Attention: Sendable, Hashable {
     }
   }
 
-  /// Throws unless the three inputs fit each other and the operation.
-  public func check(q: Shape, k: Shape, v: Shape) throws(OperationError) {
-    let width = heads * headDimension
-    try require(
-      q.rank == 3 && k.rank == 3 && q.channels == width && k.channels == width && k == v && q[0] == k[0] && k[1] > 0,
-      "Attention", "q \(q), k \(k), v \(v) do not fit \(heads) heads of \(headDimension)")
-    try require(
-      headDimension >= 1 && headDimension <= 512, "Attention", "heads of \(headDimension); 1 to 512 are known")
-    try require(!isCausal || q[1] == k[1], "Attention", "causal over \(q[1]) queries and \(k[1]) keys")
-  }
-
-  /// Throws unless a backward pass knows heads of this width; `check` holds too.
-  public func checkBackward() throws(OperationError) {
-    try require(
-      headDimension <= 160, "Attention.backwardInput", "heads of \(headDimension); a backward pass knows 1 to 160")
-  }
-
   /// What forward takes: two products. `backwardCost` is five; a backward in two passes makes the scores twice, seven in all.
   public func cost(q: Shape, k: Shape, type: ElementType) -> Cost {
     let product = 2 * Double(q[0]) * Double(q[1]) * Double(k[1]) * Double(heads * headDimension)
@@ -86,6 +69,53 @@ public struct Attention: Sendable, Hashable {
   public func backwardCost(q: Shape, k: Shape, type: ElementType) -> Cost {
     let forward = cost(q: q, k: k, type: type)
     return Cost(flop: 2.5 * forward.flop, bytes: Double(type.size * 4 * (q.count + k.count)))
+  }
+}
+
+extension Attention {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "Attention.forward"
+    public static let pass = OperationPass.forward
+    public let op: Attention
+    public let q: TensorDescriptor
+    public let k: TensorDescriptor
+    public let v: TensorDescriptor
+
+    /// The result and the log-sum-exp.
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let width = op.heads * op.headDimension
+      try require(
+        q.shape.rank == 3 && k.shape.rank == 3 && q.shape.channels == width && k.shape.channels == width
+          && q.shape[0] == k.shape[0] && k.shape[1] > 0,
+        "q \(q), k \(k) do not fit \(op.heads) heads of \(op.headDimension)")
+      try require(k, "k", is: TensorDescriptor(k.shape, q.type))
+      try require(v, "v", is: k)
+      try require((1...512).contains(op.headDimension), "heads of \(op.headDimension); 1 to 512 are known")
+      try require(
+        !op.isCausal || q.shape[1] == k.shape[1], "causal over \(q.shape[1]) queries and \(k.shape[1]) keys")
+      return [q, TensorDescriptor([q.shape[0], op.heads, q.shape[1]], .float32)]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "Attention.backwardInput"
+    public static let pass = OperationPass.backward
+    public let forward: ForwardCall
+    public let dy: TensorDescriptor
+    public let output: TensorDescriptor
+    public let logSumExp: TensorDescriptor
+    public let gradients: Gradients
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let saved = try results(of: forward)
+      try require(
+        forward.op.headDimension <= 160, "heads of \(forward.op.headDimension); a backward pass knows 1 to 160")
+      try require(dy, "dy", is: forward.q)
+      try require(output, "the saved output", is: saved[0])
+      try require(logSumExp, "the saved log-sum-exp", is: saved[1])
+      return (gradients.contains(.query) ? [forward.q] : [])
+        + (gradients.contains(.keyValue) ? [forward.k, forward.v] : [])
+    }
   }
 }
 

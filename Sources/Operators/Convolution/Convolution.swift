@@ -38,16 +38,18 @@ public struct Convolution: Sendable, Hashable {
   /// The shape of `y` for an `x` of the given shape.
   public func outputShape(_ x: Shape) throws(OperationError) -> Shape {
     try require(
-      x.rank == 4 && x.channels == inputs, "Convolution.forward",
+      x.rank == 4 && x.channels == inputs, "Convolution",
       "x is \(x), [batch, height, width, \(inputs)] is asked for")
     try require(
-      (kernel == 1 || kernel == 3) && (stride == 1 || stride == 2), "Convolution.forward",
+      (kernel == 1 || kernel == 3) && (stride == 1 || stride == 2), "Convolution",
       "kernel \(kernel) with stride \(stride); kernels of 1 and 3 with strides of 1 and 2 are known")
     let height = (x[1] + leadingPadding + trailingPadding - kernel) / stride + 1
     let width = (x[2] + leadingPadding + trailingPadding - kernel) / stride + 1
-    try require(height > 0 && width > 0, "Convolution.forward", "x \(x) is smaller than the kernel")
+    try require(height > 0 && width > 0, "Convolution", "x \(x) is smaller than the kernel")
     return [x[0], height, width, outputs]
   }
+
+  public var weightShape: Shape { [outputs, inputs, kernel, kernel] }
 
   /// What either direction takes for an input of the given shape.
   public func cost(_ x: Shape, type: ElementType) -> Cost {
@@ -59,9 +61,63 @@ public struct Convolution: Sendable, Hashable {
   }
 }
 
+extension Convolution {
+  public struct PackCall: OperationCall {
+    public static let name: StaticString = "Convolution.pack"
+    public static let pass = OperationPass.loading
+    public let op: Convolution
+    public let weight: Shape
+    public let bias: Shape?
+    public let directions: Directions
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try require(weight == op.weightShape, "a weight of \(weight), not \(op.weightShape)")
+      try require(bias == nil || bias == [op.outputs], "a bias of \(bias ?? []), not \([op.outputs] as Shape)")
+      return []
+    }
+  }
+
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "Convolution.forward"
+    public static let pass = OperationPass.forward
+    public let op: Convolution
+    public let x: TensorDescriptor
+    public let weights: WeightsDescriptor
+    /// What is added to the result, if anything: all of it, or what each sample adds to every pixel.
+    public let residual: TensorDescriptor?
+    public let isResidualOfPixels: Bool
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let y = TensorDescriptor(try op.outputShape(x.shape), x.type)
+      try require(weights, of: op.weightShape, for: .forward, type: x.type)
+      let added = isResidualOfPixels ? TensorDescriptor([y.shape[0], op.outputs], x.type) : y
+      try require(residual, "the residual", is: added)
+      return [y]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "Convolution.backwardInput"
+    public static let pass = OperationPass.backward
+    public let op: Convolution
+    public let dy: TensorDescriptor
+    public let inputShape: Shape
+    public let weights: WeightsDescriptor
+    public let residual: TensorDescriptor?
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let dx = TensorDescriptor(inputShape, dy.type)
+      try require(dy, "dy", is: TensorDescriptor(op.outputShape(inputShape), dy.type))
+      try require(weights, of: op.weightShape, for: .backward, type: dy.type)
+      try require(residual, "the residual", is: dx)
+      return [dx]
+    }
+  }
+}
+
 public protocol ConvolutionBackend: StorageBackend {
   /// Frozen weights in the layout that the kernels like best.
-  associatedtype ConvolutionWeights: Sendable
+  associatedtype ConvolutionWeights: LayerWeights
 
   /// Packs `weight` `[outputs, inputs, kernel, kernel]` and `bias` `[outputs]`, once, at load.
   func pack(_ op: Convolution, weight: HostTensor, bias: HostTensor?, for directions: Directions)
@@ -77,13 +133,4 @@ public protocol ConvolutionBackend: StorageBackend {
     _ op: Convolution, _ dy: Tensor<Storage>, inputShape: Shape, weights: ConvolutionWeights,
     residual: Tensor<Storage>?
   ) throws(OperationError) -> Tensor<Storage>
-}
-
-extension ConvolutionBackend {
-  /// Throws what every backend must refuse of a backward pass.
-  public func requireBackward(_ op: Convolution, packedFor directions: Directions) throws(OperationError) {
-    guard directions.contains(.backward) else {
-      throw OperationError(.unsupported, "Convolution.backwardInput", "the weights were not packed for a backward pass")
-    }
-  }
 }

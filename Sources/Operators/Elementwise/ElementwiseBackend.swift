@@ -38,3 +38,16 @@ public protocol ElementwiseBackend: StorageBackend {
     _ op: PredictionLoss, prediction: Tensor<Storage>, target: Tensor<Storage>, weights: Tensor<Storage>?, scale: Float
   ) throws(OperationError) -> Tensor<Storage>
 }
+
+/// `a + b`.
+public struct AddCall: OperationCall {
+  public static let name: StaticString = "add"
+  public static let pass = OperationPass.either
+  public let a: TensorDescriptor
+  public let b: TensorDescriptor
+
+  public func results() throws(OperationError) -> [TensorDescriptor] {
+    try require(b, "b", is: a)
+    return [a]
+  }
+}

@@ -11,3 +11,29 @@ public struct GEGLU: Sendable, Hashable {
     return x.withChannels(x.channels / 2)
   }
 }
+
+extension GEGLU {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "GEGLU.forward"
+    public static let pass = OperationPass.forward
+    public let op: GEGLU
+    public let x: TensorDescriptor
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      return [TensorDescriptor(try op.outputShape(x.shape), x.type)]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "GEGLU.backwardInput"
+    public static let pass = OperationPass.backward
+    public let op: GEGLU
+    public let dy: TensorDescriptor
+    public let x: TensorDescriptor
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try require(dy, "dy", is: TensorDescriptor(op.outputShape(x.shape), x.type))
+      return [x]
+    }
+  }
+}

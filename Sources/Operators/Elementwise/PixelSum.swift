@@ -16,3 +16,16 @@ public struct PixelSum: Sendable, Hashable {
   /// How many pixels a sample of `x` has.
   public func pixels(_ x: Shape) -> Int { x.dimensions.dropFirst().dropLast().reduce(1, *) }
 }
+
+extension PixelSum {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "PixelSum.forward"
+    public static let pass = OperationPass.either
+    public let op: PixelSum
+    public let x: TensorDescriptor
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      return [TensorDescriptor(try op.outputShape(x.shape), x.type)]
+    }
+  }
+}

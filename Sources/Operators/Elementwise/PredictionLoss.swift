@@ -13,20 +13,39 @@ public struct PredictionLoss: Sendable, Hashable {
   public let huber: [Float]?
 
   public init(huber: [Float]? = nil) { self.huber = huber }
+}
 
-  /// Weights, one a place, have the prediction's shape with 1 for its channels.
-  public func check(_ prediction: Shape, _ target: Shape, weights: Shape?) throws(OperationError) {
-    try require(
-      prediction == target && prediction.rank >= 1, "PredictionLoss", "prediction \(prediction), target \(target)")
-    if let huber {
-      try require(
-        huber.count == prediction[0] && huber.allSatisfy { $0 > 0 && $0.isFinite }, "PredictionLoss",
-        "prediction \(prediction), \(huber.count) thresholds, which must be above 0")
+extension PredictionLoss {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "PredictionLoss.forward"
+    public static let pass = OperationPass.forward
+    public let op: PredictionLoss
+    public let prediction: TensorDescriptor
+    public let target: TensorDescriptor
+    public let weights: TensorDescriptor?
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let shape = prediction.shape
+      try require(shape.rank >= 1, "the prediction is \(prediction), not [batch, ...]")
+      try require(target, "the target", is: TensorDescriptor(shape, .float32))
+      if let huber = op.huber {
+        try require(
+          huber.count == shape[0] && huber.allSatisfy { $0 > 0 && $0.isFinite },
+          "prediction \(prediction), \(huber.count) thresholds, which must be above 0")
+      }
+      try require(weights, "the weights", is: TensorDescriptor(shape.withChannels(1), .float32))
+      return [TensorDescriptor([1], .float32)]
     }
-    if let weights {
-      try require(
-        weights == Shape(Array(prediction.dimensions.dropLast()) + [1]), "PredictionLoss",
-        "prediction \(prediction), weights \(weights)")
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "PredictionLoss.backwardInput"
+    public static let pass = OperationPass.backward
+    public let forward: ForwardCall
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      _ = try results(of: forward)
+      return [forward.prediction]
     }
   }
 }

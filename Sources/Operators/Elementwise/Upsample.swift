@@ -28,3 +28,27 @@ public struct Upsample: Sendable, Hashable {
     return [dy[0], (dy[1] + 1) / 2, (dy[2] + 1) / 2, dy[3]]
   }
 }
+
+extension Upsample {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "Upsample.forward"
+    public static let pass = OperationPass.forward
+    public let op: Upsample
+    public let x: TensorDescriptor
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      return [TensorDescriptor(try op.outputShape(x.shape), x.type)]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "Upsample.backwardInput"
+    public static let pass = OperationPass.backward
+    public let op: Upsample
+    public let dy: TensorDescriptor
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      return [TensorDescriptor(try op.inputShape(dy.shape), dy.type)]
+    }
+  }
+}

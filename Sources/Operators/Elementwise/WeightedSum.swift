@@ -13,10 +13,23 @@ public struct WeightedSum: Sendable, Hashable {
     self.a = a
     self.b = b
   }
+}
 
-  public func check(_ x: Shape, _ z: Shape) throws(OperationError) {
-    try require(
-      x == z && x.rank >= 1 && a.count == x[0] && b.count == x[0], "WeightedSum",
-      "x \(x), z \(z), \(a.count) and \(b.count) weights")
+extension WeightedSum {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "WeightedSum.forward"
+    public static let pass = OperationPass.forward
+    public let op: WeightedSum
+    public let x: TensorDescriptor
+    public let z: TensorDescriptor
+    public let type: ElementType
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try require(
+        x.type == .float32 && x.shape.rank >= 1 && op.a.count == x.shape[0] && op.b.count == x.shape[0],
+        "x is \(x), for \(op.a.count) and \(op.b.count) weights, a sample each, in f32")
+      try require(z, "z", is: x)
+      return [TensorDescriptor(x.shape, type)]
+    }
   }
 }

@@ -12,6 +12,12 @@ public struct TokenBatch: Sendable, Hashable {
     self.batch = batch
     self.length = length
   }
+
+  /// Throws unless there are as many ids as there are tokens.
+  fileprivate func check(_ operation: StaticString) throws(OperationError) {
+    try require(
+      Shape([batch, length]).count == ids.count, operation, "\(ids.count) ids for \(batch) prompts of \(length)")
+  }
 }
 
 /// The text encoder's first step: `x[b, t] = row(ids[b, t]) + positions[t]`.
@@ -27,18 +33,50 @@ public struct TokenEmbedding: Sendable, Hashable {
     self.vocabulary = vocabulary
     self.width = width
   }
+}
 
-  /// Throws unless every id names a row, of `rows` beside the table's.
-  public func check(_ tokens: TokenBatch, rows: Int, positions: Shape) throws(OperationError) {
-    try require(
-      Shape([tokens.batch, tokens.length]).count == tokens.ids.count, "TokenEmbedding",
-      "\(tokens.ids.count) ids for \(tokens.batch) prompts of \(tokens.length)")
-    try require(
-      positions.rank == 2 && positions[0] >= tokens.length && positions[1] == width, "TokenEmbedding",
-      "\(tokens.length) tokens, positions \(positions)")
-    try require(
-      tokens.ids.allSatisfy { $0 >= 0 && Int($0) < vocabulary + rows }, "TokenEmbedding",
-      "an id is not below \(vocabulary) + \(rows)")
+extension TokenEmbedding {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "TokenEmbedding.forward"
+    public static let pass = OperationPass.forward
+    public let op: TokenEmbedding
+    public let tokens: TokenBatch
+    public let table: TensorDescriptor
+    public let positions: TensorDescriptor
+    public let rows: TensorDescriptor?
+    public let type: ElementType
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try tokens.check(Self.name)
+      try require(table, "the table", is: TensorDescriptor([op.vocabulary, op.width], table.type))
+      try require(
+        positions.shape.rank == 2 && positions.shape[0] >= tokens.length && positions.shape[1] == op.width,
+        "\(tokens.length) tokens, positions \(positions)")
+      let count = rows?.shape.dimensions.first ?? 0
+      try require(rows, "rows", is: TensorDescriptor([count, op.width], .float32))
+      try require(
+        tokens.ids.allSatisfy { $0 >= 0 && Int($0) < op.vocabulary + count },
+        "an id is not below \(op.vocabulary) + \(count)")
+      return [TensorDescriptor([tokens.batch, tokens.length, op.width], type)]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "TokenEmbedding.backwardRows"
+    public static let pass = OperationPass.backward
+    public let op: TokenEmbedding
+    public let dy: TensorDescriptor
+    public let tokens: TokenBatch
+    public let count: Int
+    public let sum: TensorDescriptor?
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try tokens.check(Self.name)
+      try require(dy, "dy", is: TensorDescriptor([tokens.batch, tokens.length, op.width], dy.type))
+      let gradient = TensorDescriptor([count, op.width], .float32)
+      try require(sum, "the sum", is: gradient)
+      return [gradient]
+    }
   }
 }
 

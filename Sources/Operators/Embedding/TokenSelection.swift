@@ -28,3 +28,27 @@ public struct TokenSelection: Sendable, Hashable {
     return shape
   }
 }
+
+extension TokenSelection {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "TokenSelection.forward"
+    public static let pass = OperationPass.forward
+    public let op: TokenSelection
+    public let x: TensorDescriptor
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      return [TensorDescriptor(try op.outputShape(x.shape), x.type)]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "TokenSelection.backwardInput"
+    public static let pass = OperationPass.backward
+    public let op: TokenSelection
+    public let dy: TensorDescriptor
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      return [TensorDescriptor(try op.inputShape(dy.shape), dy.type)]
+    }
+  }
+}

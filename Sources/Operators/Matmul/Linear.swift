@@ -28,6 +28,8 @@ public struct Linear: Sendable, Hashable {
     return dy.withChannels(inputs)
   }
 
+  public var weightShape: Shape { [outputs, inputs] }
+
   /// What either direction takes over `rows` rows.
   public func cost(rows: Int, type: ElementType) -> Cost {
     Cost(
@@ -36,9 +38,61 @@ public struct Linear: Sendable, Hashable {
   }
 }
 
+extension Linear {
+  public struct PackCall: OperationCall {
+    public static let name: StaticString = "Linear.pack"
+    public static let pass = OperationPass.loading
+    public let op: Linear
+    public let weight: Shape
+    public let bias: Shape?
+    public let directions: Directions
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try require(weight == op.weightShape, "a weight of \(weight), not \(op.weightShape)")
+      try require(bias == nil || bias == [op.outputs], "a bias of \(bias ?? []), not \([op.outputs] as Shape)")
+      return []
+    }
+  }
+
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "Linear.forward"
+    public static let pass = OperationPass.forward
+    public let op: Linear
+    public let x: TensorDescriptor
+    public let weights: WeightsDescriptor
+    public let residual: TensorDescriptor?
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let y = TensorDescriptor(try op.outputShape(x.shape), x.type)
+      try require(weights, of: op.weightShape, for: .forward, type: x.type)
+      try require(residual, "the residual", is: y)
+      return [y]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "Linear.backwardInput"
+    public static let pass = OperationPass.backward
+    public let op: Linear
+    public let dy: TensorDescriptor
+    public let weights: WeightsDescriptor
+    public let residual: TensorDescriptor?
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let dx = TensorDescriptor(try op.inputShape(dy.shape), dy.type)
+      guard op.activation == nil else {
+        throw OperationError(.unsupported, "\(Self.name)", "the activation is fused: there is no way back through it")
+      }
+      try require(weights, of: op.weightShape, for: .backward, type: dy.type)
+      try require(residual, "the residual", is: dx)
+      return [dx]
+    }
+  }
+}
+
 public protocol MatmulBackend: StorageBackend {
   /// Frozen weights in the layout that the kernels like best.
-  associatedtype LinearWeights: Sendable
+  associatedtype LinearWeights: LayerWeights
 
   /// Packs `weight` `[outputs, inputs]` and `bias` `[outputs]`, once, at load.
   func pack(_ op: Linear, weight: HostTensor, bias: HostTensor?, for directions: Directions)
@@ -51,13 +105,4 @@ public protocol MatmulBackend: StorageBackend {
   /// `dx = dy W + residual`. Fails with `unsupported` where an activation is fused or backward was not packed.
   func backwardInput(_ op: Linear, _ dy: Tensor<Storage>, weights: LinearWeights, residual: Tensor<Storage>?)
     throws(OperationError) -> Tensor<Storage>
-}
-
-extension MatmulBackend {
-  /// Throws what every backend must refuse of a backward pass.
-  public func requireBackward(_ op: Linear, packedFor directions: Directions) throws(OperationError) {
-    guard op.activation == nil, directions.contains(.backward) else {
-      throw OperationError(.unsupported, "Linear.backwardInput", "the weights were not packed for a backward pass")
-    }
-  }
 }

@@ -31,17 +31,50 @@ public struct GroupNorm: Sendable, Hashable {
     }
   }
 
-  /// Throws unless the operation fits `x`.
-  public func check(_ x: Shape, scale: Shape, shift: Shape) throws(OperationError) {
-    try require(
-      x.rank >= 3 && groups > 0 && x.channels % groups == 0, "GroupNorm", "x is \(x), to fall into \(groups) groups")
-    try require(
-      scale == [x.channels] && shift == [x.channels], "GroupNorm", "x is \(x), scale \(scale), shift \(shift)")
-    try require(activation == nil || activation == .silu, "GroupNorm", "SiLU alone can follow")
-  }
-
   public func cost(_ x: Shape, type: ElementType) -> Cost {
     Cost(flop: 8 * Double(x.count), bytes: Double(type.size * 2 * x.count))
+  }
+}
+
+extension GroupNorm {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "GroupNorm.forward"
+    public static let pass = OperationPass.forward
+    public let op: GroupNorm
+    public let x: TensorDescriptor
+    public let scale: TensorDescriptor
+    public let shift: TensorDescriptor
+
+    /// The result, mean and reciprocal deviation.
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let channels = x.shape.channels
+      try require(
+        x.shape.rank >= 3 && op.groups > 0 && channels % op.groups == 0, "x is \(x), to fall into \(op.groups) groups")
+      try require(op.activation == nil || op.activation == .silu, "SiLU alone can follow")
+      try require(scale, "scale", is: TensorDescriptor([channels], .float32))
+      try require(shift, "shift", is: TensorDescriptor([channels], .float32))
+      let statistics = TensorDescriptor([x.shape[0], op.groups], .float32)
+      return [x, statistics, statistics]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "GroupNorm.backwardInput"
+    public static let pass = OperationPass.backward
+    public let forward: ForwardCall
+    public let dy: TensorDescriptor
+    public let mean: TensorDescriptor
+    public let reciprocalDeviation: TensorDescriptor
+    public let residual: TensorDescriptor?
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      let saved = try results(of: forward)
+      try require(dy, "dy", is: forward.x)
+      try require(mean, "the saved mean", is: saved[1])
+      try require(reciprocalDeviation, "the saved deviation", is: saved[2])
+      try require(residual, "the residual", is: forward.x)
+      return [forward.x]
+    }
   }
 }
 

@@ -20,14 +20,49 @@ public struct LayerNorm: Sendable, Hashable {
     }
   }
 
-  /// Throws unless the parameters fit `x`.
-  public func check(_ x: Shape, scale: Shape, shift: Shape? = nil) throws(OperationError) {
-    try require(
-      x.rank >= 1 && scale == [x.channels] && (shift == nil || shift == scale), "LayerNorm",
-      "x is \(x), scale \(scale)")
-  }
-
   public func cost(_ x: Shape, type: ElementType) -> Cost {
     Cost(flop: 8 * Double(x.count), bytes: Double(type.size * 2 * x.count))
+  }
+}
+
+extension LayerNorm {
+  public struct ForwardCall: OperationCall {
+    public static let name: StaticString = "LayerNorm.forward"
+    public static let pass = OperationPass.forward
+    public let op: LayerNorm
+    public let x: TensorDescriptor
+    public let scale: TensorDescriptor
+    public let shift: TensorDescriptor
+
+    /// The result, mean and reciprocal deviation.
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try require(x.shape.rank >= 1, "x is \(x), not [..., channels]")
+      try require(scale, "scale", is: TensorDescriptor([x.shape.channels], .float32))
+      try require(shift, "shift", is: scale)
+      let statistics = TensorDescriptor([x.shape.rows], .float32)
+      return [x, statistics, statistics]
+    }
+  }
+
+  public struct BackwardCall: OperationCall {
+    public static let name: StaticString = "LayerNorm.backwardInput"
+    public static let pass = OperationPass.backward
+    public let op: LayerNorm
+    public let dy: TensorDescriptor
+    public let x: TensorDescriptor
+    public let scale: TensorDescriptor
+    public let mean: TensorDescriptor
+    public let reciprocalDeviation: TensorDescriptor
+    public let residual: TensorDescriptor?
+
+    public func results() throws(OperationError) -> [TensorDescriptor] {
+      try require(x.shape.rank >= 1, "x is \(x), not [..., channels]")
+      try require(scale, "scale", is: TensorDescriptor([x.shape.channels], .float32))
+      try require(dy, "dy", is: x)
+      try require(mean, "the saved mean", is: TensorDescriptor([x.shape.rows], .float32))
+      try require(reciprocalDeviation, "the saved deviation", is: mean)
+      try require(residual, "the residual", is: x)
+      return [x]
+    }
   }
 }

@@ -100,14 +100,14 @@ struct DeviceOptions: ParsableArguments {
           .usage, at: .option("kernel-form"), "the CPU backend has no OpenCL kernels",
           remedy: "choose a device with --device opencl")
       }
-      return try work.run(precision: precision.type(onGPU: false), makeBackend: { try Self.cpu($0) })
+      return try work.run(precision: precision.type(onGPU: false), makeBackend: { Checked(try Self.cpu($0)) })
     }
     guard kernelForm == .auto || device.kernelForms.contains(kernelForm) else {
       throw UserError(
         .usage, "--kernel-form \(kernelForm.rawValue) is for CPU devices with vector registers, not for \(device.name)")
     }
     return try work.run(precision: precision.type(onGPU: device.kind == .gpu)) { [kernelForm] precision in
-      try OpenCLBackend(device: device, precision: precision, kernelForm: kernelForm)
+      Checked(try OpenCLBackend(device: device, precision: precision, kernelForm: kernelForm))
     }
   }
 

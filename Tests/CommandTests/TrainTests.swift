@@ -173,6 +173,35 @@ import Testing
     }
   }
 
+  /// A spherical run ends when its word has settled, unless it is asked for steps, is a quick one or has nothing to go by; one that
+  /// ended so, or was stopped, goes on by steps of its own.
+  @Test func sphericalRunsEndWhenSettled() throws {
+    try TemporaryFolder.with { folder in
+      func settings(_ run: URL) throws -> (steps: Int?, isSettling: Bool) {
+        let report = try object(String(contentsOf: run.appendingPathComponent("training.json"), encoding: .utf8))
+        let settings = try #require(report["settings"] as? [String: Any])
+        return (settings["steps"] as? Int, (settings["held_out"] as? [String: Any])?["settling"] != nil)
+      }
+      let method = ["--method", "spherical", "--max-minutes", "0.001", "--overwrite"]
+      for (options, steps, isSettling) in [
+        ([], 500, true), (["--held-out", "0"], 250, false), (["--quick"], 120, false), (["--steps", "7"], 7, false),
+        (["--schedule", "constant", "--held-out", "1"], 500, true),
+      ] as [([String], Int, Bool)] {
+        let run = folder.appendingPathComponent("run")
+        let arguments = train(1, run, []).filter { $0 != "--steps" && $0 != "1" && $0 != "--method" && $0 != "plain" }
+        let result = try Program.run(arguments + method + options)
+        #expect(result.code == 0, "\(result.error)")
+        let found = try settings(run)
+        #expect(found.steps == steps && found.isSettling == isSettling, "\(options): \(found)")
+      }
+      let run = folder.appendingPathComponent("run")
+      let done = try Program.run(["train", "--resume", run.path, "--steps", "6", "--json"])
+      #expect(try done.code == 0 && object(done.output)["steps_done"] as? Int == 6, "\(done.error)")
+      let found = try settings(run)
+      #expect(found.steps == 6 && !found.isSettling)
+    }
+  }
+
   /// Nobody reads the result any more: the work is kept, and the exit code says so.
   @Test func aReaderThatGoesAwayIsNoticed() throws {
     try TemporaryFolder.with { folder in

@@ -40,7 +40,7 @@ public struct EarlierRun: Sendable {
     }
   }
 
-  /// Holds what is asked for now against what the run was started with: only `steps` may differ.
+  /// Holds what is asked for now against what the run was started with: only `steps`, and whether settling ends them, may differ.
   ///
   /// - Returns: what a person may not expect of going on so, a line each.
   /// - Throws: `UserError(.usage)` where the run can't be gone on with so, saying what differs.
@@ -48,6 +48,7 @@ public struct EarlierRun: Sendable {
     guard let earlier = self.settings else { return [] }
     var comparable = settings
     comparable.steps = earlier.steps
+    comparable.heldOut.settling = earlier.heldOut.settling
     let differences = comparable.differences(from: earlier)
     guard differences.isEmpty else {
       throw UserError(
@@ -63,10 +64,12 @@ public struct EarlierRun: Sendable {
     guard settings.steps >= done else {
       throw UserError(.usage, "--steps \(settings.steps): the run has done \(done) steps already")
     }
-    let (before, now) = (earlier.learningRate(at: done), settings.learningRate(at: done))
-    guard settings.steps > max(done, earlier.steps), now > before else { return [] }
+    let record = checkpoint.state.heldOut
+    let (before, now) = (earlier.learningRate(at: done, record), settings.learningRate(at: done, record))
+    let end = settings.lastStep(record)
+    guard end > max(done, earlier.lastStep(record)), now > before else { return [] }
     return [
-      "the \(settings.schedule.rawValue) schedule now runs to step \(settings.steps): the learning rate goes up again, from "
+      "the \(settings.schedule.rawValue) schedule now runs to step \(end): the learning rate goes up again, from "
         + "\(before) to \(now)"
     ]
   }

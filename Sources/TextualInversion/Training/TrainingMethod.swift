@@ -14,11 +14,14 @@ public enum TrainingMethod: String, Sendable, Codable, CaseIterable {
     public var batchSize: Int
     public var learningRate: Float
     public var schedule: LearningRateSchedule
+    /// Whether a run ends once its word has settled; `steps` are then what its fall is measured by, see `stopWhenSettled`.
+    public var endsWhenSettled = false
   }
 
   public var defaults: Defaults {
     switch self {
-    case .spherical: Defaults(vectors: 4, steps: 250, batchSize: 4, learningRate: 0.16, schedule: .cosine)
+    case .spherical:
+      Defaults(vectors: 4, steps: 250, batchSize: 4, learningRate: 0.16, schedule: .cosine, endsWhenSettled: true)
     case .plain: Defaults(vectors: 1, steps: 2000, batchSize: 1, learningRate: 5e-3, schedule: .constant)
     case .prodigy: Defaults(vectors: 1, steps: 1000, batchSize: 4, learningRate: 1, schedule: .cosine)
     }

@@ -2,7 +2,8 @@ import StableDiffusion
 import Tensors
 
 extension TrainingSettings {
-  /// What the program takes where nothing but the word is said: spherical training at the model's own resolution.
+  /// What the program takes where nothing but the word is said: spherical training at the model's own resolution until the word
+  /// has settled.
   ///
   /// - Parameters:
   ///   - word: what stands in prompts, such as `<toy>`.
@@ -16,5 +17,6 @@ extension TrainingSettings {
     self.init(
       placeholder: try Placeholder(word, vectors: method.defaults.vectors), initializer: initializer, kind: kind,
       resolution: try StableDiffusionModel(model).shape.resolution, precision: precision, method: method)
+    if method.defaults.endsWhenSettled { stopWhenSettled() }
   }
 }

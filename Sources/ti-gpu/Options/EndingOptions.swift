@@ -5,7 +5,7 @@ import TextualInversion
 struct EndingOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "Optimizer steps (spherical 250, plain 2000, prodigy 1000), or auto: until the word has settled, twice as many at most.",
+      "Optimizer steps (plain 2000, prodigy 1000), or auto: until the word has settled, twice as many at most (spherical, at most 500).",
       valueName: "steps"))
   var steps: StepCount?
   @Option(help: "Minutes after which the run ends with what there is; --resume goes on.")
@@ -16,14 +16,18 @@ struct EndingOptions: ParsableArguments {
   var heldOutEvery: Int?
 
   /// What was given here goes over what the settings say.
-  func apply(to settings: inout TrainingSettings) {
-    switch steps {
-    case .fixed(let steps): settings.steps = steps
-    case .auto: settings.stopWhenSettled()
-    case nil: break
-    }
+  ///
+  /// - Parameter endsWhenSettled: whether a run that measures its word ends by it where no steps are asked for.
+  func apply(to settings: inout TrainingSettings, endsWhenSettled: Bool) {
     if let heldOut { settings.heldOut.draws = heldOut }
     if let heldOutEvery { settings.heldOut.every = heldOutEvery }
+    switch steps {
+    case .fixed(let steps):
+      settings.steps = steps
+      settings.heldOut.settling = nil
+    case .auto: settings.stopWhenSettled()
+    case nil: if endsWhenSettled, settings.heldOut.draws > 0 { settings.stopWhenSettled() }
+    }
   }
 }
 

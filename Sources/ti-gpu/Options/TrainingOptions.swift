@@ -72,6 +72,7 @@ struct TrainingOptions: ParsableArguments {
     resuming earlier: TrainingSettings?, pictureSet: PictureSetOptions, precision: ElementType, nativeSide: Int
   ) throws(UserError) -> TrainingSettings {
     var settings: TrainingSettings
+    var endsWhenSettled = false
     let start = try initializer.flatMap(InitialFile.init)
     if let earlier {
       guard !quick else {
@@ -87,6 +88,7 @@ struct TrainingOptions: ParsableArguments {
         throw UserError(.usage, "--quick goes with --method spherical, not with \(method.rawValue)")
       }
       let defaults = quick ? TrainingMethod.quick : method.defaults
+      endsWhenSettled = defaults.endsWhenSettled
       settings = TrainingSettings(
         placeholder: try Placeholder(word(), vectors: vectors ?? start?.vectors ?? defaults.vectors),
         kind: kind ?? .object, resolution: nativeSide, precision: precision, method: method, defaults: defaults)
@@ -126,7 +128,7 @@ struct TrainingOptions: ParsableArguments {
     try loss.apply(to: &settings.loss)
     pictureSet.take(into: &settings)
     if let templates { settings.templates = try PromptTemplates.read(templates.url) }
-    ending.apply(to: &settings)
+    ending.apply(to: &settings, endsWhenSettled: endsWhenSettled)
     captions.change(&settings.captions)
     try settings.validate()
     return settings

@@ -63,7 +63,12 @@ public struct ConceptBatches: BatchSource {
       latents: HostTensor(shape, values),
       noise: noise(shape, turn: turn),
       timesteps: timesteps, tokens: prompts.tokens(pictures: pictures, seed: seed, turn: turn), cuts: cuts,
-      weights: Self.weights(weights, of: shape))
+      weights: Self.weights(weights, of: shape),
+      negative: settings.negativeWord.map {
+        NegativePrompts(
+          tokens: prompts.tokens(Array(repeating: $0.placeholder.word, count: pictures.count)),
+          guidance: settings.negativeGuidance)
+      })
   }
 
   /// Normal noise, each channel of a sample shifted by the settings' share of one more number.

@@ -77,7 +77,7 @@ extension TrainingSettings {
     (placeholder, initializer) = (own.placeholder, own.initializer)
     var others: [Word] = []
     for (concept, initializer) in concepts.dropFirst() { others.append(try word(concept, initializer)) }
-    otherWords = others
+    otherWords = others + otherWords.filter { $0.role == .negative }
     pictureSet.concepts = concepts.map(\.concept)
   }
 }

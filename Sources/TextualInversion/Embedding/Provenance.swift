@@ -17,6 +17,7 @@ struct Provenance {
   /// pictures stay out of it: the file is made to be given away.
   func metadata(of word: EmbeddingFile) -> [String: String] {
     var result = ModelSpec.metadata(of: word, resolution: settings.resolution, isVelocity: predictsVelocity)
+    if settings.negativeWord?.placeholder.word == word.word { result["modelspec.is_negative_embedding"] = "true" }
     result["step"] = "\(steps)"
     result["sd_checkpoint_name"] = model
     result["ti-gpu.version"] = "1"

@@ -98,6 +98,11 @@ public struct Preflight: Sendable, Encodable {
           + "taught as \(settings.kind == .object ? "an" : "a") \(settings.kind.rawValue)"
           + (words.count > 1 ? " by \(Self.counted(word.pictures, "picture"))" : "")
       }, at: 2)
+    if let negative = settings.negativeWord {
+      lines.append(
+        "the word '\(negative.placeholder.word)' learns beside it, for negative prompts: predictions are led away from it by "
+          + "\(settings.negativeGuidance)")
+    }
     lines += sentences.map { "  “\($0)”" }
     if let trial {
       func mebibytes(_ bytes: Int) -> String {

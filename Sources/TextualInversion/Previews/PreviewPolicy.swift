@@ -52,7 +52,7 @@ public struct PreviewPolicy: Sendable, Hashable, Codable {
       words.prefix(prompt.contains(PromptTemplates.placeholder) ? words.count : 1).map { word in
         var drawn = GenerationSettings(
           prompt: PromptTemplates.filled(prompt, with: word), width: settings.resolution, height: settings.resolution)
-        drawn.negativePrompt = negativePrompt
+        drawn.negativePrompt = negativePrompt.isEmpty ? settings.negativeWord?.placeholder.word ?? "" : negativePrompt
         drawn.sampler = Self.sampler
         drawn.steps = Self.samplerSteps
         drawn.seed = UInt64(index)

@@ -111,12 +111,12 @@ public final class RunContext {
   /// Asks the run to end after the step at hand, as one that is finished with what there is; it can be gone on with all the same.
   public func requestEnd() { isEndRequested = true }
 
-  /// The taught words, the settings' own first: as they are now or, behind a run's end, as they were at their best.
+  /// The words that the run is for, the settings' own first: as they are now or, behind a run's end, as they were at their best.
   public var embeddings: [EmbeddingFile] { embeddings(of: state.result.parameters) }
 
-  /// The taught words with other rows: `initialParameters`, or those of a `StepResult`.
+  /// Those words with other rows: `initialParameters`, or those of a `StepResult`.
   public func embeddings(of parameters: Parameters) -> [EmbeddingFile] {
-    settings.taughtWords.map { EmbeddingFile(word: $0, rows: parameters.rows(of: $0)) }
+    settings.resultingWords.map { EmbeddingFile(word: $0, rows: parameters.rows(of: $0)) }
   }
 
   /// A picture drawn with the run's own text encoders and UNet: with the taught words as they are now, or as given. The run's

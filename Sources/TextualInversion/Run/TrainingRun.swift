@@ -254,7 +254,8 @@ public final class TrainingRun<B: Backend> {
     let schedule = try model.noiseSchedule()
     let backend = try makeBackend(settings.precision)
     try model.shape.checkTraining(
-      resolution: settings.resolution, batchSize: settings.batchSize, type: backend.precision, memory: backend.memory)
+      resolution: settings.resolution, batchSize: settings.batchSize * (settings.negativeWord == nil ? 1 : 2),
+      type: backend.precision, memory: backend.memory)
     cache = try cache ?? encodedPictures()
     guard let latents = cache else { return }
     func source(_ settings: TrainingSettings) -> ConceptBatches {

@@ -44,6 +44,7 @@ struct WordSearch<B: Backend> {
     var own = settings
     // "own words" in ASCII, as far as 64 bits hold it.
     own.seed ^= 0x6F77_6E20_776F_7264
+    own.otherWords.removeAll { $0.role == .negative }
     own.loss = LossSettings()
     own.loss.timesteps = schedule.steps / 2..<max(schedule.steps / 2 + 1, schedule.steps * 49 / 50)
     own.accumulation = 1

@@ -76,10 +76,16 @@ public final class Trainer<B: Backend> {
   /// loss that trains is taken.
   public func loss(of batch: Batch) throws -> Float {
     let (noisy, target) = try noised(batch)
-    var conditioning = try textEncoders.predict(batch.tokens, rows: tables())
-    conditioning.sizes = batch.cuts.map(\.numbers)
-    let prediction = try unet.predict(
-      noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
+    let rows = try tables()
+    func predicted(_ tokens: [TokenBatch]) throws(OperationError) -> Tensor<B.Storage> {
+      var conditioning = try textEncoders.predict(tokens, rows: rows)
+      conditioning.sizes = batch.cuts.map(\.numbers)
+      return try unet.predict(noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
+    }
+    var prediction = try predicted(batch.tokens)
+    if let negative = batch.negative {
+      prediction = try guided(prediction, from: predicted(negative.tokens), negative.guidance)
+    }
     let weights = try batch.weights.map { try backend.upload($0, as: .float32) }
     let loss = try backend.forward(PredictionLoss(), prediction: prediction, target: target, weights: weights)
     return try backend.download(loss).values[0]
@@ -120,23 +126,31 @@ public final class Trainer<B: Backend> {
     var sums: [Component: Tensor<B.Storage>] = [:]
     var examples: [Component: [Tensor<B.Storage>]] = [:]
     for batch in batches {
-      let (loss, dEmbedded) = try forwardAndBackward(batch, rows: rows, scale: scale, share: 1 / Float(batches.count))
+      let (loss, prompts) = try forwardAndBackward(batch, rows: rows, scale: scale, share: 1 / Float(batches.count))
       losses.append(loss)
-      for (encoder, tokens) in zip(layout.encoders, batch.tokens) where layout.trained.contains(encoder) {
-        guard let dEmbedded = dEmbedded[encoder], let embedding = textEncoders[encoder]?.embedding else {
-          throw OperationError(
-            .unsupported, "Trainer.step", "the \(encoder.rawValue) was not built to be differentiated")
+      for (index, encoder) in layout.encoders.enumerated() where layout.trained.contains(encoder) {
+        /// The gradient of the whole batch or of one example, through all of its prompts.
+        func gradient(
+          keeping example: Int?, addingTo sum: Tensor<B.Storage>?
+        ) throws(OperationError) -> Tensor<B.Storage>? {
+          var sum = sum
+          for prompt in prompts {
+            guard let dEmbedded = prompt.dEmbedded[encoder], let embedding = textEncoders[encoder]?.embedding else {
+              throw OperationError(
+                .unsupported, "Trainer.step", "the \(encoder.rawValue) was not built to be differentiated")
+            }
+            let tokens = prompt.tokens[index]
+            sum = try backend.backwardRows(
+              embedding, dEmbedded, example.map(tokens.keeping) ?? tokens, count: layout.rowCount, scale: 1 / scale,
+              addingTo: sum)
+          }
+          return sum
         }
-        func gradient(_ tokens: TokenBatch, addingTo sum: Tensor<B.Storage>?) throws(OperationError) -> Tensor<
-          B.Storage
-        > {
-          try backend.backwardRows(
-            embedding, dEmbedded, tokens, count: layout.rowCount, scale: 1 / scale, addingTo: sum)
-        }
-        sums[encoder] = try gradient(tokens, addingTo: sums[encoder])
-        if optimizer.usesExamples {
-          for example in 0..<tokens.batch {
-            examples[encoder, default: []].append(try gradient(tokens.keeping(example), addingTo: nil))
+        sums[encoder] = try gradient(keeping: nil, addingTo: sums[encoder])
+        guard optimizer.usesExamples else { continue }
+        for example in batch.timesteps.indices {
+          if let gradient = try gradient(keeping: example, addingTo: nil) {
+            examples[encoder, default: []].append(gradient)
           }
         }
       }
@@ -158,15 +172,31 @@ public final class Trainer<B: Backend> {
     return (loss / Float(losses.count), gradients)
   }
 
-  /// From a batch to its loss and to the gradient of what the text encoders read, the whole way there and back.
+  /// Prompts, and the gradient of what the text encoders read of them.
+  private typealias PromptGradient = (tokens: [TokenBatch], dEmbedded: [Component: Tensor<B.Storage>])
+
+  /// From a batch to its loss and to the gradients of its prompts, the whole way there and back: of its own and, where there are
+  /// some, of those that it is led away from.
   private func forwardAndBackward(
     _ batch: Batch, rows: [Component: Tensor<B.Storage>], scale: Float, share: Float
-  ) throws(OperationError) -> (loss: Tensor<B.Storage>, dEmbedded: [Component: Tensor<B.Storage>]) {
+  ) throws(OperationError) -> (loss: Tensor<B.Storage>, prompts: [PromptGradient]) {
     let (noisy, target) = try noised(batch)
-    var (conditioning, textSaved) = try textEncoders.forward(batch.tokens, rows: rows)
-    conditioning.sizes = batch.cuts.map(\.numbers)
-    let (prediction, unetSaved) = try unet.forward(
-      noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
+    func forward(_ tokens: [TokenBatch]) throws(OperationError) -> (
+      prediction: Tensor<B.Storage>, unet: UNet<B>.Saved, text: TextEncoders<B>.Saved
+    ) {
+      var (conditioning, text) = try textEncoders.forward(tokens, rows: rows)
+      conditioning.sizes = batch.cuts.map(\.numbers)
+      let (prediction, unet) = try unet.forward(
+        noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
+      return (prediction, unet, text)
+    }
+    var (prediction, unetSaved, textSaved) = try forward(batch.tokens)
+    var opposite: (unet: UNet<B>.Saved, text: TextEncoders<B>.Saved)?
+    if let negative = batch.negative {
+      let (other, unet, text) = try forward(negative.tokens)
+      prediction = try guided(prediction, from: other, negative.guidance)
+      opposite = (unet, text)
+    }
 
     let error = lossSettings.operation(timesteps: batch.timesteps, schedule: schedule)
     var weights: Tensor<B.Storage>?
@@ -174,11 +204,32 @@ public final class Trainer<B: Backend> {
       weights = try backend.upload(ofPlaces, as: .float32)
     }
     let mean = try backend.forward(error, prediction: prediction, target: target, weights: weights)
-    let dPrediction = try backend.backwardInput(
-      error, prediction: prediction, target: target, weights: weights, scale: scale * share)
+    /// Of a prediction that has so large a part in the guided one.
+    func dPrediction(_ part: Float) throws(OperationError) -> Tensor<B.Storage> {
+      try backend.backwardInput(
+        error, prediction: prediction, target: target, weights: weights, scale: scale * share * part)
+    }
 
-    let dConditioning = try unet.backward(dPrediction, consume unetSaved)
-    return (mean, try textEncoders.backward(dConditioning, consume textSaved))
+    let guidance = batch.negative?.guidance ?? 1
+    var prompts: [PromptGradient] = []
+    let dConditioning = try unet.backward(dPrediction(guidance), consume unetSaved)
+    prompts.append((batch.tokens, try textEncoders.backward(dConditioning, consume textSaved)))
+    if let negative = batch.negative, let saved = opposite.take() {
+      let dConditioning = try unet.backward(dPrediction(1 - guidance), saved.unet)
+      prompts.append((negative.tokens, try textEncoders.backward(dConditioning, saved.text)))
+    }
+    return (mean, prompts)
+  }
+
+  /// `n + guidance (p - n)`, as pictures are drawn.
+  private func guided(
+    _ p: Tensor<B.Storage>, from n: Tensor<B.Storage>, _ guidance: Float
+  ) throws(OperationError) -> Tensor<B.Storage> {
+    let samples = p.shape[0]
+    return try backend.forward(
+      WeightedSum(
+        a: Array(repeating: guidance, count: samples), b: Array(repeating: 1 - guidance, count: samples)), p, n,
+      as: p.type)
   }
 
   /// What the UNet is shown of a batch, and what it is to say.

@@ -15,6 +15,8 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   public var initialEmbedding: InitialEmbedding?
   /// Words that are trained beside the one that is taught.
   public var otherWords: [Word] = []
+  /// How strongly predictions are led away from the negative word, where there is one.
+  public var negativeGuidance: Float = 3
   /// Of a model with two text encoders, those whose rows learn; the rows of the other stay as they start.
   public var encoders = TrainedEncoders.both
   /// Where such a model's second encoder takes its summary of the prompt.
@@ -74,13 +76,32 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   var startsFromFoundWords: Bool { initializer.isEmpty && initialEmbedding == nil }
 
   /// All words, the taught one with what was found for it.
-  var startingWords: [Word] { [Word(placeholder, initializer: foundWords ?? initializer)] + otherWords }
+  var startingWords: [Word] {
+    let start = foundWords ?? initializer
+    return [Word(placeholder, initializer: start)]
+      + otherWords.map { $0.role == .negative ? Word($0.placeholder, initializer: start, role: .negative) : $0 }
+  }
 
   /// All words that are trained, the taught one first.
   public var words: [Word] { [Word(placeholder, initializer: initializer)] + otherWords }
 
   /// The words that the run is for.
   var taughtWords: [String] { words.filter { $0.role == .taught }.map(\.placeholder.word) }
+
+  /// What the run leaves files of: those, and the word for negative prompts.
+  var resultingWords: [String] { words.filter { $0.role != .private }.map(\.placeholder.word) }
+
+  /// The word for negative prompts that learns beside the taught one.
+  public var negativeWord: Word? { otherWords.first { $0.role == .negative } }
+
+  /// Has a second word learn beside the taught one, for negative prompts; it starts from where that one starts.
+  ///
+  /// - Throws: `UserError(.usage)` for what is no word.
+  public mutating func teachNegative(_ word: String) throws(UserError) {
+    otherWords.removeAll { $0.role == .negative }
+    otherWords.append(
+      Word(try Placeholder(word, vectors: placeholder.vectors), initializer: "", role: .negative))
+  }
 
   /// The rule of update.
   public var rule: any Optimizer {
@@ -99,6 +120,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
     foundWords = try container.decodeIfPresent(String.self, forKey: .foundWords)
     initialEmbedding = try container.decodeIfPresent(InitialEmbedding.self, forKey: .initialEmbedding)
     otherWords = try container.decodeIfPresent([Word].self, forKey: .otherWords) ?? []
+    negativeGuidance = try container.decodeIfPresent(Float.self, forKey: .negativeGuidance) ?? 3
     encoders = try container.decodeIfPresent(TrainedEncoders.self, forKey: .encoders) ?? .both
     pooling = try container.decodeIfPresent(TextPooling.self, forKey: .pooling) ?? .endOfText
     kind = try container.decode(ConceptKind.self, forKey: .kind)
@@ -156,6 +178,12 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
         "--learning-rate \(rateStages.text) ends at step \(end), before --steps \(steps): write a last rate without a step"
       )
     }
+    try require(
+      negativeGuidance > 1 && negativeGuidance <= 30,
+      "--negative-guidance must be above 1 and at most 30, not \(negativeGuidance)")
+    try require(
+      negativeWord == nil || taughtWords.count == 1,
+      "--negative-token goes with one word, not with \(taughtWords.count)")
     try optimizer.validate()
     try heldOut.validate(steps: steps)
     try loss.validate(method: method)
@@ -169,7 +197,7 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
       initializer.isEmpty || !initializer.allSatisfy(\.isWhitespace),
       "--initializer must name a word to start from, such as 'toy'")
     try require(
-      !otherWords.contains { $0.initializer.allSatisfy(\.isWhitespace) },
+      !otherWords.contains { $0.role != .negative && $0.initializer.allSatisfy(\.isWhitespace) },
       "every word but the first must have a word to start from, such as 'toy'")
   }
 
@@ -237,6 +265,8 @@ public struct Word: Sendable, Hashable, Codable {
   public enum Role: String, Sendable, Codable {
     /// It is what the run is for.
     case taught
+    /// It is learned to be named in negative prompts.
+    case negative
     /// It takes what the taught word is not to learn, and is left out of the results.
     case `private`
   }

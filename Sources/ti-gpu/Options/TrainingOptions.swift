@@ -9,6 +9,11 @@ import TextualInversion
 struct TrainingOptions: ParsableArguments {
   @Option(help: "The word to teach, such as '<toy>'.")
   var token: String?
+  @Option(help: "A second word, for negative prompts, to learn beside it; a step takes twice as long.")
+  var negativeToken: String?
+  @Option(
+    help: "How strongly pictures are led away from it while it learns, as --guidance does when they are drawn (3).")
+  var negativeGuidance: Float?
   @Option(
     help:
       "How the word is learned (spherical); plain is AdamW, as diffusers' script has it, prodigy finds its rate itself."
@@ -109,6 +114,8 @@ struct TrainingOptions: ParsableArguments {
       settings.initialEmbedding = nil
       settings.initializer = initializer
     }
+    if let negativeToken { try settings.teachNegative(negativeToken) }
+    take(negativeGuidance, \.negativeGuidance)
     take(encoder, \.encoders)
     take(pooling, \.pooling)
     take(kind, \.kind)

@@ -53,6 +53,9 @@ public struct TrainingPrompts: Sendable {
         }
         if cut.count > 5 { warn("\(cut.count - 5) more prompts are longer than \(length - 2) tokens, and cut") }
       }
+      if let negative = settings.negativeWord {
+        seen.formUnion(tokenizer.encode(negative.placeholder.word, length: length).ids)
+      }
       try Self.checkRows(settings.words.map(\.placeholder), from: vocabulary, seen, length: length)
     }
   }

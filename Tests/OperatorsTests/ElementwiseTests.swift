@@ -224,12 +224,12 @@ import Testing
     var random = RandomTensors(seed: 54)
     let prediction = random.normal(shape, as: type)
     let target = random.normal(shape, as: .float32)
-    // Weights of either size, and none at all at some places, as a mask has them.
+    // Weights of either size, and none at all at some places, as a mask has them; what has one dimension has no places.
     var places = random.normal(shape.withChannels(1), as: .float32)
     places.values = places.values.map { max(0, $0) }
     let scale: Float = 1024
     for huber in [nil, (0..<shape[0]).map { 0.05 + Float($0) }] as [[Float]?] {
-      for weights in [nil, places] {
+      for weights in shape.rank > 1 ? [nil, places] : [nil] {
         let op = PredictionLoss(huber: huber)
         let reference = (
           ReferenceTensor(prediction), target: ReferenceTensor(target), weights: weights.map { ReferenceTensor($0) }
@@ -331,6 +331,18 @@ import Testing
           _ = try backend.backwardInput(
             PredictionLoss(), prediction: tensor([2, 3]), target: tensor([2, 3], .float32),
             weights: tensor(weights, .float32), scale: 1)
+        }
+      }
+      // One dimension has no places that could have weights; without channels, or samples, there is nothing.
+      for (shape, weights) in [
+        ([3], [1]), ([3], [3]), ([2, 0], [2, 1]), ([2, 0], nil), ([0], nil), ([0, 3], [0, 1]),
+      ]
+        as [(Shape, Shape?)]
+      {
+        expectRefusal(.invalidShape, "\(shape) with weights \(weights.map { "\($0)" } ?? "none")") {
+          _ = try backend.forward(
+            PredictionLoss(), prediction: tensor(shape), target: tensor(shape, .float32),
+            weights: weights.map { try tensor($0, .float32) })
         }
       }
       for huber in [[1], [1, 0], [1, .nan]] as [[Float]] {

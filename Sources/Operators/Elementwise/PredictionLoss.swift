@@ -26,13 +26,16 @@ extension PredictionLoss {
 
     public func results() throws(OperationError) -> [TensorDescriptor] {
       let shape = prediction.shape
-      try require(shape.rank >= 1, "the prediction is \(prediction), not [batch, ...]")
+      try require(
+        shape.rank >= 1 && shape.count > 0, "the prediction is \(prediction), not [batch, ...] with an element at least")
       try require(target, "the target", is: TensorDescriptor(shape, .float32))
       if let huber = op.huber {
         try require(
           huber.count == shape[0] && huber.allSatisfy { $0 > 0 && $0.isFinite },
           "prediction \(prediction), \(huber.count) thresholds, which must be above 0")
       }
+      // What has one dimension has no places.
+      try require(weights == nil || shape.rank >= 2, "the prediction is \(prediction), the weights are of places")
       try require(weights, "the weights", is: TensorDescriptor(shape.withChannels(1), .float32))
       return [TensorDescriptor([1], .float32)]
     }

@@ -74,15 +74,23 @@ import Testing
 
   /// The mask turns with its picture: the tag's eight values, on a mask whose levels are their own places.
   @Test func alphaTurnsWithItsPicture() throws {
-    let upright = try DecodedPicture(Pictures.data("orientation-6.png"))
-    #expect(upright.traits == [.turned] && upright.alpha == nil)
-    // A quarter turn to the right: what was the left column, from below, is the first row.
-    let side = try transparentPNG(width: 3, height: 2, alpha: [10, 20, 30, 40, 50, 60], orientation: 6)
-    let turned = try #require(try DecodedPicture(side).alpha)
-    #expect(turned.width == 2 && turned.height == 3 && turned.levels == [40, 10, 50, 20, 60, 30])
-    let mirrored = try #require(
-      try DecodedPicture(transparentPNG(width: 3, height: 2, alpha: [10, 20, 30, 40, 50, 60], orientation: 2)).alpha)
-    #expect(mirrored.width == 3 && mirrored.levels == [30, 20, 10, 60, 50, 40])
+    let opaque = try DecodedPicture(Pictures.data("orientation-6.png"))
+    #expect(opaque.traits == [.turned] && opaque.alpha == nil)
+    // By the standard's words: where the first row and the first column of what is stored belong.
+    let upright: [(rows: [[UInt8]], place: String)] = [
+      ([[10, 20, 30], [40, 50, 60]], "top, left"), ([[30, 20, 10], [60, 50, 40]], "top, right"),
+      ([[60, 50, 40], [30, 20, 10]], "bottom, right"), ([[40, 50, 60], [10, 20, 30]], "bottom, left"),
+      ([[10, 40], [20, 50], [30, 60]], "left, top"), ([[40, 10], [50, 20], [60, 30]], "right, top"),
+      ([[60, 30], [50, 20], [40, 10]], "right, bottom"), ([[30, 60], [20, 50], [10, 40]], "left, bottom"),
+    ]
+    for (index, (rows, place)) in upright.enumerated() {
+      let stored = try transparentPNG(
+        width: 3, height: 2, alpha: [10, 20, 30, 40, 50, 60], orientation: UInt8(index + 1))
+      let turned = try #require(try DecodedPicture(stored).alpha)
+      #expect(
+        turned.width == rows[0].count && turned.height == rows.count && turned.levels == rows.joined().map(\.self),
+        "\(place)")
+    }
   }
 
   @Test func saysWhatHadToBeDone() throws {

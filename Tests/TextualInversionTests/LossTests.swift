@@ -27,15 +27,40 @@ import Testing
     return weights
   }
 
-  @Test(
-    arguments: [
-      "squared", "huber_snr", "huber_exponential", "huber_constant", "mask", "min_snr_epsilon", "min_snr_velocity",
-      "prior", "together",
-    ], TestBackends.float32)
+  private static let names = [
+    "squared", "huber_snr", "huber_exponential", "huber_constant", "mask", "min_snr_epsilon", "min_snr_velocity",
+    "prior",
+    "together",
+  ]
+
+  private func operation(_ name: String) throws -> PredictionLoss {
+    let thresholds = name == "together" ? "huber_snr.c" : "\(name).c"
+    return PredictionLoss(huber: file.contains(thresholds) ? try file.tensor(thresholds).values : nil)
+  }
+
+  /// The plain loops that other tests hold backends to. What is rounded is the file's 32 bits: the expectation, a threshold, a weight and the
+  /// product of two.
+  @Test(arguments: names) func theReferenceIsPyTorchs(name: String) throws {
+    let (prediction, target) = try (
+      ReferenceTensor(file.tensor("prediction")), ReferenceTensor(file.tensor("target"))
+    )
+    let (op, weights) = try (operation(name), weights(name).map { ReferenceTensor($0) })
+    func check(_ actual: ReferenceTensor, _ what: String) throws {
+      let expected = try ReferenceTensor(file.tensor("\(name).\(what)"))
+      try #require(actual.shape == expected.shape)
+      for (a, b) in zip(actual.values, expected.values) {
+        #expect(abs(a - b) <= 4 * 0x1p-24 * abs(b), "\(what): \(a), not \(b)")
+      }
+    }
+    try check(Reference.forward(op, prediction: prediction, target: target, weights: weights), "loss")
+    try check(
+      Reference.backwardInput(op, prediction: prediction, target: target, weights: weights, scale: 1), "gradient")
+  }
+
+  @Test(arguments: names, TestBackends.float32)
   func lossAndGradientAreThoseOfPyTorch(name: String, backend: TestBackend) throws {
     let (prediction, target) = try (file.tensor("prediction"), file.tensor("target"))
-    let thresholds = name == "together" ? "huber_snr.c" : "\(name).c"
-    let op = PredictionLoss(huber: file.contains(thresholds) ? try file.tensor(thresholds).values : nil)
+    let op = try operation(name)
     let weights = try weights(name)
     func check<B: Backend>(_ backend: B) throws {
       let (p, t) = try (backend.upload(prediction, as: .float32), backend.upload(target, as: .float32))

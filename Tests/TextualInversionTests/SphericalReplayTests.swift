@@ -1,6 +1,5 @@
 import ModelFiles
 import Operators
-import StableDiffusion
 import TestSupport
 import Tensors
 import Testing
@@ -19,35 +18,8 @@ import Testing
     let folder = Fixtures.url("models/\(name)")
     let expected = try SafetensorsFile(folder.appendingPathComponent("replay-spherical.safetensors"))
     let angle = try #require(expected.metadata["angle"].flatMap(Double.init))
-    let model = try StableDiffusionModel(DiffusersFolder(folder))
-    let schedule = try model.noiseSchedule()
-    var vocabularies: [Component: Int] = [:]
-    for (component, _) in model.shape.textComponents {
-      vocabularies[component] = try model.tokenizer(component).vocabularySize
-    }
-    let trace = try ReplayTrace(
-      folder.appendingPathComponent("replay.safetensors"),
-      encoders: model.shape.textComponents.map {
-        ReplayTrace.Encoder($0.component, width: $0.configuration.width, vocabulary: vocabularies[$0.component] ?? 0)
-      },
-      channels: model.shape.unet.inputChannels, length: model.shape.positions, schedule: schedule)
-    let rule = Spherical()
-    var parameters: Parameters = [:]
-    for (component, rows) in trace.initialRows {
-      // The mean norm of the words that the tokenizer knows; the table may hold more.
-      let norms = try model.tokenTable(component).rowNorms.prefix(vocabularies[component] ?? 0)
-      parameters[ParameterName(component, "<new>")] = rule.initialRows(
-        rows, vocabularyNorm: norms.reduce(0, +) / Float(norms.count))
-    }
-    let vectors = try #require(parameters.values.first).shape[0]
-    let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: vocabularies, trained: Set(vocabularies.keys), pooling: trace.pooling ?? .endOfText)
-    let trainer = try Trainer(
-      backend: backend, textEncoders: textEncoders,
-      unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
-      layout: RowLayout(
-        words: [Placeholder("<new>", vectors: vectors)], encoders: model.shape.textComponents.map(\.component)),
-      optimizer: rule, state: TrainingState(parameters: parameters, optimizer: rule, precision: .float32))
+    let traced = try TracedTrainer(name, on: backend, optimizer: Spherical())
+    let (trainer, trace) = (traced.trainer, traced.trace)
     try expectRows(of: trainer.state, expected, step: 0)
     for step in 0..<trace.steps {
       let factor = LearningRateSchedule.cosine.factor(step: step, steps: trace.steps, warmup: 0)

@@ -1,7 +1,6 @@
 import Foundation
 import ModelFiles
 import Operators
-import StableDiffusion
 import TestSupport
 import Tensors
 import Testing
@@ -10,37 +9,10 @@ import Testing
 
 /// The step where 16-bit gradients overflow.
 @Suite(.serialized) struct TrainerTests {
-  /// A tiny model's trainer before the first step of its trace.
-  private func make<B: Backend>(_ name: String, on backend: B) throws -> (trainer: Trainer<B>, trace: ReplayTrace) {
-    let folder = Fixtures.url("models/\(name)")
-    let model = try StableDiffusionModel(DiffusersFolder(folder))
-    let schedule = try model.noiseSchedule()
-    let encoders = model.shape.textComponents.map(\.component)
-    var vocabularies: [Component: Int] = [:]
-    for encoder in encoders { vocabularies[encoder] = try model.tokenizer(encoder).vocabularySize }
-    let trace = try ReplayTrace(
-      folder.appendingPathComponent("replay.safetensors"),
-      encoders: model.shape.textComponents.map {
-        ReplayTrace.Encoder($0.component, width: $0.configuration.width, vocabulary: vocabularies[$0.component] ?? 0)
-      },
-      channels: model.shape.unet.inputChannels, length: model.shape.positions, schedule: schedule)
-    let layout = RowLayout(
-      words: [try Placeholder("<new>", vectors: trace.initialRows.values.first?.shape[0] ?? 1)], encoders: encoders)
-    let parameters = Parameters(
-      uniqueKeysWithValues: trace.initialRows.map { (ParameterName($0.key, "<new>"), $0.value) })
-    let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: vocabularies, trained: layout.trained, pooling: trace.pooling ?? .endOfText)
-    let trainer = try Trainer(
-      backend: backend, textEncoders: textEncoders,
-      unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule, layout: layout,
-      optimizer: trace.optimizer,
-      state: TrainingState(parameters: parameters, optimizer: trace.optimizer, precision: backend.precision))
-    return (trainer, trace)
-  }
-
   /// The first step of a trace, from a loss scale of `scale`.
   private func step<B: Backend>(scale: Float, on backend: B) throws -> (result: StepResult, after: TrainingState) {
-    let (trainer, trace) = try make("tiny-sd1", on: backend)
+    let traced = try TracedTrainer("tiny-sd1", on: backend)
+    let (trainer, trace) = (traced.trainer, traced.trace)
     trainer.state.lossScale = try JSONDecoder().decode(
       LossScale.self, from: Data(#"{"value": \#(scale), "goodSteps": 0, "adapts": true}"#.utf8))
     let result = try trainer.step([trace.batch(step: 0, microBatch: 0)], learningRate: trace.learningRate)
@@ -55,7 +27,8 @@ import Testing
   }
 
   private func expectPyTorchsLosses<B: Backend>(_ model: String, on backend: B) throws {
-    let (trainer, trace) = try make(model, on: backend)
+    let traced = try TracedTrainer(model, on: backend)
+    let (trainer, trace) = (traced.trainer, traced.trace)
     let start = trainer.state
     for (step, expected) in trace.expected.enumerated() {
       var loss = 0.0

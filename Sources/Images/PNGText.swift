@@ -8,6 +8,17 @@ package enum PNGText {
 
   package static func isPNG(_ data: Data) -> Bool { data.starts(with: signature) }
 
+  /// Width and height in pixels, which the first chunk tells.
+  ///
+  /// - Throws: `badData` for what is no PNG file.
+  package static func size(of data: Data) throws(UserError) -> (width: Int, height: Int) {
+    let head = data.dropFirst(signature.count).prefix(16)
+    guard isPNG(data), head.count == 16, head.dropFirst(4).starts(with: Array("IHDR".utf8)) else {
+      throw UserError(.badData, "no PNG file")
+    }
+    return (bigEndian(head.suffix(8).prefix(4)), bigEndian(head.suffix(4)))
+  }
+
   /// The text under a keyword, out of the first chunk that has it: `tEXt`, `zTXt` or `iTXt`.
   ///
   /// - Parameter limit: the longest text, in bytes.

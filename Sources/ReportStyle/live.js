@@ -10,7 +10,7 @@ const said = {
   preview: 'Previews are drawn behind the next step.',
   stop: 'The run saves and stops behind the step at hand.',
 };
-let revision = '';
+let revision = document.querySelector('meta[name=revision]').content;
 let hasEnded = false;
 
 function show(html) {

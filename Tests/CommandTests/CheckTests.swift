@@ -1,6 +1,8 @@
 import DemoModel
 import Foundation
+import ModelFiles
 import TestSupport
+import Tensors
 import Testing
 
 /// `check`, and what `train` says first.
@@ -42,6 +44,65 @@ import Testing
     let (peak, limit) = (try #require(trial["peak_bytes"] as? Int), try #require(trial["limit_bytes"] as? Int))
     #expect(peak > 1 << 20 && peak < limit)
     #expect(try temporaryFolders().isSubset(of: before))
+  }
+
+  /// What words there are is not looked for, only said to be; a run that ends by itself has no number of steps.
+  @Test func whatIsYetToBeFoundIsSaid() throws {
+    let line = [
+      "check", "--model", "demo", "--images", "demo:my-cat", "--token", "<my-cat>", "--resolution", "32", "--device",
+      "cpu", "--steps", "auto",
+    ]
+    let result = try Program.run(line + ["--json"])
+    #expect(result.code == 0, "\(result.error)")
+    let json = try object(result.output)
+    let word = try #require((json["words"] as? [[String: Any]])?.first)
+    #expect(word["start"] as? String == "found" && word["initializer"] as? String == "")
+    let trial = try #require(json["trial"] as? [String: Any])
+    #expect(try #require(trial["search_seconds"] as? Double) > 0)
+    let text = try Program.run(line + ["--no-trial"]).output
+    #expect(text.contains("from the model's own words for the pictures, which are looked for first"))
+    #expect(text.contains("at most 500 steps of 4 pictures, until the word has settled"), "\(text)")
+  }
+
+  /// A file to start from, rates one behind the other, and repeats.
+  @Test func whatDecidesTheNumbersIsSaid() throws {
+    try TemporaryFolder.with { folder in
+      let old = folder.appendingPathComponent("old.safetensors")
+      try Safetensors.write(
+        [("emb_params", HostTensor(repeating: 0.1, [2, 128]))], metadata: [:], to: old)
+      let concepts = folder.appendingPathComponent("concepts")
+      try FileManager.default.createDirectory(at: concepts, withIntermediateDirectories: true)
+      for (concept, name) in [(DemoConcept.myCat, "3_cat cat"), (.rocketToy, "rocket toy")] {
+        try FileManager.default.copyItem(at: concept.folder, to: concepts.appendingPathComponent(name))
+      }
+      try Data().write(to: concepts.appendingPathComponent("notes.txt"))
+      let common = ["check", "--model", "demo", "--resolution", "32", "--device", "cpu", "--no-trial"]
+      let rates = try Program.run(
+        common + [
+          "--images", "demo:my-cat", "--token", "<x>", "--initializer", old.path, "--method", "plain",
+          "--learning-rate", "0.005:100,0.001:500",
+        ])
+      #expect(rates.output.contains("from the learned word in \(old.path)"), "\(rates.output) \(rates.error)")
+      #expect(rates.output.contains("plain, the rates 0.005:100,0.001:500, f32"), "\(rates.output)")
+      let words = try Program.run(common + ["--concepts", concepts.path, "--steps", "20"])
+      // 80 draws over 20 parts.
+      #expect(
+        words.output.contains("each picture about 4 to 12 times, by its folder's repeats"),
+        "\(words.output) \(words.error)")
+      #expect(words.error.contains("passed over notes.txt: no folder of a concept's pictures"))
+      // What is meant as a file is not taken for words.
+      for (start, name) in [("old.pt", "cat"), (nil, "cat old.safetensors")] {
+        try FileManager.default.moveItem(
+          at: concepts.appendingPathComponent("3_cat cat"), to: concepts.appendingPathComponent(name))
+        let refused = try Program.run(
+          common + ["--concepts", concepts.path] + (start.map { ["--initializer", $0] } ?? []))
+        #expect(
+          refused.code == 64 && refused.error.contains("is a file, and several words start from words"),
+          "\(refused.error)")
+        try FileManager.default.moveItem(
+          at: concepts.appendingPathComponent(name), to: concepts.appendingPathComponent("3_cat cat"))
+      }
+    }
   }
 
   /// The options of `train` are those of `check`; what is left where results would go is nothing.

@@ -98,6 +98,8 @@ import Testing
       html.components(separatedBy: "name=\"token\" content=\"").last?.split(separator: "\"").first)
     let policy = page?.headers["content-security-policy"] ?? ""
     expect(policy.contains("default-src 'none'") && policy.contains("script-src 'nonce-"), "policy \(policy)")
+    let shown = html.components(separatedBy: "name=\"revision\" content=\"").last?.split(separator: "\"").first
+    expect(shown.flatMap { Int($0) } != nil, "the page does not say how new it is")
     expect(html.contains("Learning &lt;toy&gt;") && html.contains("data-action=\"stop\""), "page")
 
     // Another site's page: its own name for this machine, its own origin, or a form without the token.

@@ -15,10 +15,7 @@ import Testing
   }
 
   private func expectSameBytes(_ a: URL, _ b: URL, sourceLocation: SourceLocation = #_sourceLocation) throws {
-    for name in ["learned_embeds.safetensors", "metrics.csv"] {
-      let (a, b) = (a.appendingPathComponent(name), b.appendingPathComponent(name))
-      #expect(try Data(contentsOf: a) == Data(contentsOf: b), "\(name)", sourceLocation: sourceLocation)
-    }
+    try expectSameFiles(["learned_embeds.safetensors", "metrics.csv"], a, b, sourceLocation: sourceLocation)
   }
 
   private func object(_ text: String) throws -> [String: Any] {
@@ -156,7 +153,10 @@ import Testing
   @Test func aRunEndsByItself() throws {
     try TemporaryFolder.with { folder in
       let run = folder.appendingPathComponent("run")
-      let options = ["--steps", "auto", "--held-out", "2", "--held-out-every", "5", "--json", "--max-minutes", "0.001"]
+      // Time for some of the steps, and none to settle in.
+      let options = [
+        "--steps", "auto", "--held-out", "2", "--held-out-every", "4000", "--json", "--max-minutes", "0.05",
+      ]
       let result = try Program.run(train(1, run, []).filter { $0 != "--steps" && $0 != "1" } + options)
       #expect(result.code == 0, "\(result.error)")
       let json = try object(result.output)

@@ -33,11 +33,7 @@ import Testing
   }
 
   private func expectSameBytes(_ a: URL, _ b: URL, _ more: [String] = []) throws {
-    for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] + more {
-      #expect(
-        try Data(contentsOf: a.appendingPathComponent(name)) == Data(contentsOf: b.appendingPathComponent(name)),
-        "\(name)")
-    }
+    try expectSameFiles(["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] + more, a, b)
   }
 
   @Test(arguments: TestBackends.float32 + TestBackends.all(.float16)) func numbersStayAsTheyAre(backend: TestBackend)

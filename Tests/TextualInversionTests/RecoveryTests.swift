@@ -15,24 +15,12 @@ import Testing
   /// A run on a backend that is tampered with.
   private func run(
     _ folder: RunFolder, _ settings: TrainingSettings, _ tampering: Tampering = Tampering(), every: Int? = nil,
-    optimizer: (any Optimizer)? = nil, made: @escaping () -> Void = {}
+    optimizer: (any Optimizer)? = nil, report: ReportPolicy = ReportPolicy()
   ) throws -> TrainingRun<Tampered<CPUBackend>> {
     try TrainingRun(
       model: DiffusersFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings, folder: folder,
       optimizer: optimizer, checkpoints: CheckpointPolicy(every: every),
-      makeBackend: {
-        made()
-        return Tampered(try CPUBackend(precision: $0), tampering)
-      })
-  }
-
-  private func expectSameFiles(
-    _ names: [String], _ a: URL, _ b: URL, sourceLocation: SourceLocation = #_sourceLocation
-  ) throws {
-    for name in names {
-      let (a, b) = (a.appendingPathComponent(name), b.appendingPathComponent(name))
-      #expect(try Data(contentsOf: a) == Data(contentsOf: b), "\(name)", sourceLocation: sourceLocation)
-    }
+      report: report, makeBackend: { Tampered(try CPUBackend(precision: $0), tampering) })
   }
 
   private func column(_ name: String, of folder: URL) throws -> [String] {
@@ -110,7 +98,9 @@ import Testing
       tampering.download = { isArmed && $0.shape == [1] ? HostTensor(repeating: .infinity, $0.shape) : $0 }
       var warnings = 0
       do {
-        let run = try run(RunFolder(new: url), settings, tampering, every: 1)
+        let run = try run(
+          RunFolder(new: url), settings, tampering, every: 1,
+          report: ReportPolicy(previews: PreviewPolicy(every: 3), tensorBoard: true))
         expectRefusal(.badData, "step 3", "5 times", "learning rate") {
           _ = try run.run { event, _ in
             if case .stepped(let result) = event, result.step == 3 { isArmed = true }
@@ -122,6 +112,7 @@ import Testing
       #expect(try TrainingReport(url.appendingPathComponent("training.json")).state == .failed)
       #expect(try column("step", of: url) == ["1", "2"])
       #expect(try EmbeddingFile.read(url.appendingPathComponent("learned_embeds.safetensors")).count == 1)
+      try expectNothingBehind(step: 2, in: url)
       do {
         let folder = try RunFolder(resuming: url)
         #expect(folder.earlier?.checkpoint?.state.step == 2)
@@ -129,6 +120,18 @@ import Testing
       }
       try expectSameFiles(["learned_embeds.safetensors", "metrics.csv"], url, unbroken)
     }
+  }
+
+  /// What was drawn and kept of steps that were taken back is gone, or is taken back as well.
+  private func expectNothingBehind(step: Int, in url: URL) throws {
+    let folder = RunFolder(reading: url)
+    #expect(folder.previewFiles().map(\.step) == [0])
+    let near = try #require(NearestWordsHistory.all(reading: folder.nearestWords).first)
+    #expect(near.snapshots.map(\.step) == [0, step])
+    let events = try Data(contentsOf: try #require(folder.eventFiles().first))
+    // Without the time it was written at, and what checks that: the step and what is said of it.
+    let restart = TensorBoardEvent(wallTime: 1, step: step + 1, content: .restart).record.dropFirst(12 + 9).dropLast(4)
+    #expect(events.firstRange(of: restart) != nil)
   }
 
   /// What the run knows of its trouble is in its checkpoint: stopped in the midst of it, it goes on to the same bytes.
@@ -155,25 +158,36 @@ import Testing
 
   // MARK: - The device
 
-  /// Lost while pictures are encoded, the model is loaded, a loss is taken or a step: the run goes on, on another backend, to the bytes of one
-  /// that lost none.
-  @Test(arguments: [5, 400, 4000, 9000]) func aLostDeviceIsMadeReadyAgain(operation: Int) throws {
+  /// Lost while pictures are encoded, while the model is loaded or the first loss taken, in the first step or a later one, and again three hundred
+  /// operations later: the run goes on, on another backend, to the bytes of one that lost none.
+  @Test(arguments: ["begun", "encoded", "started", "stepped"]) func aLostDeviceIsMadeReadyAgain(behind name: String)
+    throws
+  {
     try TemporaryFolder.with { parent in
       let unbroken = parent.appendingPathComponent("unbroken")
       let url = parent.appendingPathComponent("lost")
       let settings = try DemoRun.settings(steps: 5)
       do { #expect(try run(RunFolder(new: unbroken), settings).run() == .finished) }
       let tampering = Tampering()
-      var count = 0
+      var operations: Int?
       tampering.fault = { name throws(OperationError) in
-        count += 1
-        if count == operation || count == operation + 300 { throw OperationError(.deviceLost, name, "gone") }
+        operations = operations.map { $0 + 1 }
+        if operations == 1 || operations == 301 { throw OperationError(.deviceLost, name, "gone") }
       }
       var warnings: [String] = []
       let outcome = try run(RunFolder(new: url), settings, tampering).run { event, _ in
+        let happened =
+          switch event {
+          case .encoded(0, _): "begun"
+          case .encoded(let done, let all) where done == all: "encoded"
+          case .started: "started"
+          case .stepped(let result) where result.step == 2: "stepped"
+          default: ""
+          }
+        if happened == name, operations == nil { operations = 0 }
         if case .warned(let line) = event { warnings.append(line) }
       }
-      #expect(outcome == .finished && count > operation + 300)
+      #expect(outcome == .finished && operations.map { $0 > 301 } == true)
       #expect(warnings.count == 2 && warnings.allSatisfy { $0.contains("ready again") }, "\(warnings)")
       try expectSameFiles(
         ["learned_embeds.safetensors", "metrics.csv", "checkpoints/step-00000005.safetensors"], url, unbroken)
@@ -279,7 +293,11 @@ import Testing
         // A ten-thousandth of a second.
         let limit = try TimeLimit(minutes: 1e-4 / 60)
         let outcome = try run.run([
-          limit, ClosureObserver { event, _ in if case .warned(let line) = event { warnings.append(line) } },
+          ClosureObserver { event, run in
+            if case .warned(let line) = event { warnings.append(line) }
+            // As if the steps alone took time.
+            if case .stepped = event { try limit.observe(event, of: run) }
+          }
         ])
         #expect(outcome == .finished && run.stepsDone == 1)
       }
@@ -289,6 +307,27 @@ import Testing
       do { #expect(try run(RunFolder(resuming: url), settings).run() == .finished) }
       try expectSameFiles(
         ["learned_embeds.safetensors", "metrics.csv", "checkpoints/step-00000004.safetensors"], url, unbroken)
+    }
+    // Before the first step there is nothing to keep: while words are looked for, and while pictures are encoded.
+    for isSearching in [true, false] {
+      try TemporaryFolder.with { url in
+        var settings = try DemoRun.settings(steps: 4)
+        settings.initializer = ""
+        let run = try run(RunFolder(new: url), settings)
+        let limit = try TimeLimit(minutes: 1e-4 / 60)
+        var (searched, encoded) = (0, 0)
+        let outcome = try run.run { event, run in
+          if case .searched = event { searched += 1 }
+          if case .encoded(let done, _) = event { encoded = done }
+          if case .searched = event {
+            try limit.observe(event, of: run)
+          } else if !isSearching {
+            try limit.observe(event, of: run)
+          }
+        }
+        #expect(outcome == .finished && run.stepsDone == 0)
+        #expect(isSearching ? searched == 1 && encoded == 5 : searched == 0 && encoded == 0)
+      }
     }
     for minutes in [0, -1, Double.nan, .infinity] {
       expectRefusal(.usage, "--max-minutes") { _ = try TimeLimit(minutes: minutes) }

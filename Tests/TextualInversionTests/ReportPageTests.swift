@@ -1,3 +1,4 @@
+import CPUBackend
 import DemoModel
 import Foundation
 import FoundationXML
@@ -52,7 +53,7 @@ import Testing
     }
   }
 
-  private static let hostile = "\"'><script>alert(1)</script></style>&amp;\u{1}"
+  private static let hostile = "\"'><script>alert(1)</script></style>&amp;\u{1}\u{FFFE}\u{FFFF}"
 
   /// A run whose word, prompts, pictures' names and warnings are markup.
   private func train(
@@ -86,7 +87,12 @@ import Testing
       #expect(page.all("h3").map(\.text) == ["a photo of <img/src=x> & a <b>dog</b>"])
       let warnings = page.all("ul", "class", "warnings").map(\.text)
       #expect(
-        warnings.count == 1 && warnings[0].contains(Self.hostile.replacingOccurrences(of: "\u{1}", with: "\u{FFFD}")))
+        warnings.count == 1
+          && warnings[0].contains(
+            Self.hostile.replacingOccurrences(
+              of: "[\u{1}\u{FFFE}\u{FFFF}]", with: "\u{FFFD}", options: .regularExpression))
+      )
+      #expect(page.all("caption").contains { $0.text.contains("each vector of <img/src=x>") })
 
       // Everything that a page can load is in it.
       let images = page.all("img")
@@ -165,6 +171,18 @@ import Testing
       // Loss, held-out loss, angle and length, each with both runs' curves.
       #expect(page.all("polyline").count == 8 && page.all("figure", "class", "plot").count == 4)
 
+      // Of a second text encoder there are plots of its own.
+      for folder in folders {
+        let metrics = folder.appendingPathComponent("metrics.csv")
+        let lines = try String(contentsOf: metrics, encoding: .utf8).split(separator: "\n")
+        let more = lines.enumerated().map { $1 + ($0 == 0 ? ",row_angle_2,row_norm_2" : ",\($0),1") + "\n" }
+        try Data(more.joined().utf8).write(to: metrics)
+      }
+      let both = try Document(ReportPage(folders.map { (url) throws in try RunRecord(url) }).html)
+      #expect(both.all("polyline").count == 12)
+      #expect(
+        both.all("figcaption").map(\.text).contains("Angle from the initial rows, second text encoder, degrees"))
+
       let same = try Document(ReportPage([RunRecord(folders[0]), RunRecord(folders[0])]).html)
       #expect(same.all("h1")[0].text.hasSuffix("/a, \(parent.lastPathComponent)/a"))
       #expect(same.all("p").map(\.text).contains("None: the runs were asked for the same."))
@@ -197,17 +215,44 @@ import Testing
       _ = try DemoRun.make(RunFolder(new: url), settings).run { event, run in
         if case .stepped(let result) = event, result.step == 5 { run.requestStop() }
       }
+      func history() -> NearestWordsHistory? {
+        NearestWordsHistory.all(reading: url.appendingPathComponent("nearest_words.json")).first
+      }
       func steps() throws -> [Int] {
-        try #require(NearestWordsHistory(reading: url.appendingPathComponent("nearest_words.json"))).snapshots.map(
-          \.step)
+        try #require(history()).snapshots.map(\.step)
       }
       #expect(try steps() == [0, 2, 4, 5])
       _ = try DemoRun.make(RunFolder(resuming: url), settings).run()
       #expect(try steps() == [0, 2, 4, 5, 6, 8])
-      let history = try #require(NearestWordsHistory(reading: url.appendingPathComponent("nearest_words.json")))
+      let history = try #require(history())
       // The row starts as the word 'cat' itself.
       let first = try #require(history.snapshots.first?.rows.first?.first)
       #expect(history.word == "<my-cat>" && first.piece == "cat</w>" && abs(first.cosine - 1) < 1e-6)
+    }
+  }
+
+  /// Of several words and two text encoders each is told; of a file with one history alone, as earlier programs wrote it, that one.
+  @Test func everyWordHasItsNearestWords() throws {
+    try TemporaryFolder.with { url in
+      var settings = try DemoRun.settings(steps: 2)
+      settings.otherWords = [Word(try Placeholder("<b>", vectors: 2), initializer: "dog")]
+      settings.templates = ["{} beside a <b>"]
+      let run = try TrainingRun(
+        model: DiffusersFolder(Fixtures.url("models/tiny-sdxl")), pictures: DemoConcept.myCat.folder,
+        settings: settings, folder: RunFolder(new: url), makeBackend: { try CPUBackend(precision: $0) })
+      #expect(try run.run() == .finished)
+      let file = url.appendingPathComponent("nearest_words.json")
+      let histories = NearestWordsHistory.all(reading: file)
+      #expect(histories.map(\.word) == ["<my-cat>", "<b>", "<my-cat>", "<b>"])
+      #expect(histories.map(\.encoder) == [.textEncoder, .textEncoder, .textEncoder2, .textEncoder2])
+      #expect(histories.allSatisfy { $0.snapshots.map(\.step) == [0, 1, 2] })
+      let page = try Document(ReportPage([RunRecord(url)]).html)
+      #expect(page.all("caption").count == 4)
+      #expect(page.all("caption").last?.text.contains("each vector of <b> (text_encoder_2)") == true)
+      try Data(#"{"word": "<old>", "snapshots": [{"step": 3, "rows": [[{"piece": "cat</w>", "cosine": 0.5}]]}]}"#.utf8)
+        .write(to: file)
+      let old = NearestWordsHistory.all(reading: file)
+      #expect(old.map(\.word) == ["<old>"] && old.map(\.encoder) == [.textEncoder])
     }
   }
 }

@@ -90,11 +90,8 @@ import TextualInversion
         try train(
           on: backend, in: broken, until: Self.steps, resumes: true, method: method, initializer: initializer,
           model: model)
-        for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] + more {
-          let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
-          let actual = try Data(contentsOf: broken.appendingPathComponent(name))
-          #expect(actual == expected, "\(name)")
-        }
+        try expectSameFiles(
+          ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] + more, broken, unbroken)
       }
     }
   }
@@ -114,10 +111,8 @@ import TextualInversion
         try metrics.write(contentsOf: Data("5,0.0".utf8))
         try metrics.close()
         try train(on: backend, in: killed, until: Self.steps, resumes: true)
-        for name in ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"] {
-          let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
-          #expect(try Data(contentsOf: killed.appendingPathComponent(name)) == expected, "\(name)")
-        }
+        try expectSameFiles(
+          ["learned_embeds.safetensors", "my-cat.safetensors", "metrics.csv"], killed, unbroken)
       }
     }
   }

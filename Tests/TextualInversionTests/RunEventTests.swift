@@ -146,12 +146,7 @@ import Testing
       }
       #expect(outcome == .finished)
       #expect(warnings.count == 1 && warnings[0].contains("metrics.csv"))
-      for name in ["learned_embeds.safetensors", "metrics.csv", "loss.png"] {
-        #expect(
-          try Data(contentsOf: url.appendingPathComponent(name))
-            == Data(contentsOf: unbroken.appendingPathComponent(name)),
-          "\(name)")
-      }
+      try expectSameFiles(["learned_embeds.safetensors", "metrics.csv", "loss.png"], url, unbroken)
     }
   }
 
@@ -196,7 +191,8 @@ private struct BreaksAt: Optimizer {
 
   @Test func columnsGoByTheirNames() throws {
     let table = try table("loss,colour,step\n0.5,red,1\n0.25,,2\n")
-    #expect(table.losses.map(\.step) == [1, 2] && table.losses.map(\.loss) == [0.5, 0.25])
+    let losses = table.values("loss")
+    #expect(losses.map(\.x) == [1, 2] && losses.map(\.y) == [0.5, 0.25])
   }
 
   @Test func linesThatAreNotWholeAreLeftOut() throws {

@@ -105,11 +105,14 @@ import Testing
         // A run that has ended has nothing left to do.
         #expect(try { try train(url, resumes: true).stepsDone }() == last)
         let checkpoint = String(format: "checkpoints/step-%08d.safetensors", last)
-        for name in ["learned_embeds.safetensors", "metrics.csv", checkpoint] {
-          let expected = try Data(contentsOf: unbroken.appendingPathComponent(name))
-          #expect(try Data(contentsOf: url.appendingPathComponent(name)) == expected, "\(name) after step \(stop)")
-        }
+        try expectSameFiles(
+          ["learned_embeds.safetensors", "metrics.csv", checkpoint], url, unbroken, "after step \(stop)")
       }
+      // One that is settled goes on by a number of steps, measured as before.
+      settings.stop(behind: last + 2)
+      #expect(try { try train(unbroken, resumes: true).stepsDone }() == last + 2)
+      let table = MetricsTable(reading: unbroken.appendingPathComponent("metrics.csv"))
+      #expect(table.values("held_out_loss").map(\.x) == (1...last + 2).map(Double.init))
     }
   }
 

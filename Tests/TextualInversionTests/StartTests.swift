@@ -51,8 +51,7 @@ import Testing
     let settings = try settings(vectors: 1)
     let tokenizer = try model.tokenizer()
     let prompts = try TrainingPrompts(settings, tokenizers: [tokenizer.adding("<toy>")], warn: { _ in })
-    let concept = try TrainingRun<CPUBackend>.concept(
-      settings, pictures: DemoConcept.myCat.folder, masks: nil, model.shape)
+    let concept = try Concept(settings, pictures: DemoConcept.myCat.folder, for: model.shape)
     let vae = try model.autoencoder(on: backend)
     let latents = try #require(
       try LatentCache(
@@ -93,6 +92,100 @@ import Testing
     #expect(rank < losses.count / 5, "\(word.text) is number \(rank + 1) of \(losses.count)")
     #expect(found.loss == losses.first { $0.text == word.text }?.loss)
     #expect(found.loss < found.lossOfNone && word.gain == found.lossOfNone - found.loss)
+  }
+
+  /// A model that gives no numbers is a person's to mend, whether its loss tells or its gradient; so is one that a run looks for words with.
+  @Test(arguments: ["loss", "gradient"]) func aSearchWithoutNumbersIsRefused(what: String) throws {
+    let tampering = Tampering()
+    tampering.download = { tensor in
+      let isIt = what == "loss" ? tensor.shape == [1] : tensor.shape.rank == 2
+      return isIt ? HostTensor(repeating: .nan, tensor.shape) : tensor
+    }
+    func backend(_ type: ElementType) throws -> Tampered<CPUBackend> {
+      Tampered(try CPUBackend(precision: type), tampering)
+    }
+    let settings = try settings(vectors: 1)
+    let pictures = DemoConcept.myCat.folder
+    let model = try DiffusersFolder(DemoModel.model)
+    expectRefusal(.badData, "no number", "--precision f32") {
+      _ = try PictureWords(model: model, pictures: pictures, settings: settings, makeBackend: backend).find()
+    }
+    try TemporaryFolder.with { url in
+      let run = try TrainingRun(
+        model: model, pictures: pictures, settings: settings, folder: RunFolder(new: url), makeBackend: backend)
+      expectRefusal(.badData, "no number", "--precision f32") { _ = try run.run() }
+    }
+  }
+
+  /// Whoever stops it need not wait for the pictures, nor for the search.
+  @Test(arguments: [1, 3, 6, 10]) func theSearchStopsAtOnce(asked: Int) throws {
+    let settings = try settings(vectors: 1)
+    let words = try PictureWords(
+      model: DiffusersFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings,
+      makeBackend: { try CPUBackend(precision: $0) })
+    var (times, told) = (0, 0)
+    let found = try words.find(
+      shouldStop: {
+        times += 1
+        return times == asked
+      }, progress: { _ in told += 1 })
+    // Asked once before the pictures, and behind each of the five.
+    #expect(found == nil && times == asked && told == max(0, asked - 6))
+  }
+
+  /// What a step costs is seen without words to start from.
+  @Test func aTrialLooksForNoWords() throws {
+    try TemporaryFolder.with { url in
+      let run = try TrainingRun(
+        model: DiffusersFolder(DemoModel.model), pictures: DemoConcept.myCat.folder, settings: settings(vectors: 1),
+        folder: RunFolder(new: url), makeBackend: { try CPUBackend(precision: $0) })
+      var names: [String] = []
+      let observer = ClosureObserver { event, run in
+        if case .searched = event { names.append("searched") }
+        if case .stepped = event {
+          names.append("stepped")
+          run.requestStop()
+        }
+      }
+      #expect(try run.run([observer], findsWords: false) == .stopped)
+      #expect(names == ["stepped"])
+    }
+  }
+
+  /// Training and looking for words need the VAE's encoder alone, drawing its decoder.
+  @Test func halfOfTheVAEIsEnough() throws {
+    let vae = "vae/diffusion_pytorch_model.safetensors"
+    let whole = try SafetensorsFile(DemoModel.model.appendingPathComponent(vae))
+    func model(_ parts: [String], in folder: URL) throws -> DiffusersFolder {
+      try FileManager.default.copyItem(at: DemoModel.model, to: folder)
+      let file = folder.appendingPathComponent(vae)
+      try FileManager.default.removeItem(at: file)
+      try Safetensors.write(
+        whole.names.filter { name in parts.contains { name.hasPrefix($0 + ".") } }.map { ($0, try whole.tensor($0)) },
+        metadata: [:], to: file)
+      return try DiffusersFolder(folder)
+    }
+    try TemporaryFolder.with { parent in
+      let encoding = try model(["encoder", "quant_conv"], in: parent.appendingPathComponent("encoding"))
+      let decoding = try model(["decoder", "post_quant_conv"], in: parent.appendingPathComponent("decoding"))
+      var settings = try settings(vectors: 1, initializer: "cat")
+      settings.steps = 1
+      let run = try TrainingRun(
+        model: encoding, pictures: DemoConcept.myCat.folder, settings: settings,
+        folder: RunFolder(new: parent.appendingPathComponent("run")), makeBackend: { try CPUBackend(precision: $0) })
+      #expect(try run.run() == .finished)
+      let words = try PictureWords(
+        model: encoding, pictures: DemoConcept.myCat.folder, settings: settings,
+        makeBackend: { try CPUBackend(precision: $0) })
+      var hasBegun = false
+      _ = try words.find(shouldStop: { hasBegun }, progress: { _ in hasBegun = true })
+      #expect(hasBegun)
+      let generator = try Generator(
+        model: decoding, embeddings: [], precision: .float32, makeBackend: { try CPUBackend(precision: $0) })
+      var drawn = GenerationSettings(prompt: "a cat", width: 32, height: 32)
+      drawn.steps = 1
+      #expect(try generator.picture(drawn).width == 32)
+    }
   }
 
   /// A learned word's own rows, in turn, in each encoder; the numbers are those that the file was made of.

@@ -27,7 +27,8 @@ extension PredictionLoss {
     public func results() throws(OperationError) -> [TensorDescriptor] {
       let shape = prediction.shape
       try require(
-        shape.rank >= 1 && shape.count > 0, "the prediction is \(prediction), not [batch, ...] with an element at least")
+        shape.rank >= 1 && shape.count > 0, "the prediction is \(prediction), not [batch, ...] with an element at least"
+      )
       try require(target, "the target", is: TensorDescriptor(shape, .float32))
       if let huber = op.huber {
         try require(

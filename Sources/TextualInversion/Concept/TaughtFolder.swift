@@ -28,19 +28,28 @@ public struct TaughtFolder: Sendable, Hashable, Codable {
 
   /// The concepts in a folder of folders, in the order of their names; hidden ones are passed over.
   ///
+  /// - Parameter warn: told what else is passed over.
   /// - Throws: `UserError(.noInput)` where there is no such folder or none in it, `.usage` where two have one word, or a name says that
   ///   its pictures come no times or too often.
-  public static func found(in url: URL) throws(UserError) -> [(concept: TaughtFolder, initializer: String?)] {
+  public static func found(
+    in url: URL, warn: (String) -> Void = { _ in }
+  ) throws(UserError) -> [(concept: TaughtFolder, initializer: String?)] {
     guard let names = try? FileManager.default.contentsOfDirectory(atPath: url.path) else {
       throw UserError(.noInput, at: .file(url), "no folder of concepts that can be read", remedy: "check --concepts")
     }
+    var passedOver: [(name: String, reason: String)] = []
     var found: [(concept: TaughtFolder, initializer: String?)] = []
     for name in names.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) where !name.hasPrefix(".") {
       var isFolder: ObjCBool = false
       let path = url.appendingPathComponent(name).path
-      guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue,
-        let named = named(name)
-      else { continue }
+      guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue else {
+        passedOver.append((name, "no folder of a concept's pictures"))
+        continue
+      }
+      guard let named = named(name) else {
+        passedOver.append((name, "the folder's name holds no word"))
+        continue
+      }
       if let problem = FolderRepeats(name)?.problem {
         throw UserError(.usage, at: .file(url.appendingPathComponent(name)), problem, remedy: "rename the folder")
       }
@@ -52,6 +61,7 @@ public struct TaughtFolder: Sendable, Hashable, Codable {
       }
       found.append(named)
     }
+    Concept.passedOver(passedOver).forEach(warn)
     guard !found.isEmpty else {
       throw UserError(
         .noInput, at: .file(url), "no folder in it", remedy: "make one a word, such as 'my-toy toy', with its pictures")

@@ -48,7 +48,7 @@ public final class Generator<B: Backend> {
     if shouldStop() { throw CancellationError() }
     unet = try model.unet(on: backend)
     if shouldStop() { throw CancellationError() }
-    vae = try model.autoencoder(on: vaeBackend)
+    vae = try model.autoencoder(on: vaeBackend, parts: .decoder)
   }
 
   /// A generator of parts that are loaded already, with words that are known to fit.

@@ -49,6 +49,17 @@ extension TrainingSettings {
     steps = min(2 * steps, Self.mostSteps / max(1, accumulation))
   }
 
+  /// Lets the run end behind a step, whether its word has settled or not. It is measured as often as before.
+  public mutating func stop(behind step: Int) {
+    steps = step
+    guard heldOut.settling != nil else { return }
+    heldOut.every = heldOutInterval
+    heldOut.settling = nil
+  }
+
+  /// How many steps the run has, for a person: `250`, or `at most 500` where it ends once its word has settled.
+  public var stepsText: String { (heldOut.settling == nil ? "" : "at most ") + "\(steps)" }
+
   /// The step behind which the word had settled, where it had before the last of them.
   func settledStep(_ record: HeldOutRecord) -> Int? {
     heldOut.settling?.settled(record.losses.map(\.loss)).map { record.losses[$0].step }

@@ -111,15 +111,6 @@ public struct MetricsTable: Sendable, Equatable {
     rows = lines.dropFirst().filter { $0.count == header.count && Int($0[step]) != nil }
   }
 
-  /// The loss of every step that has one.
-  public var losses: [(step: Int, loss: Double)] {
-    guard let column = columns.firstIndex(of: "loss") else { return [] }
-    return rows.compactMap { row in
-      guard let step = step(row), let loss = Double(row[column]), loss.isFinite else { return nil }
-      return (step, loss)
-    }
-  }
-
   func step(_ row: [String]) -> Int? { columns.firstIndex(of: "step").flatMap { Int(row[$0]) } }
 
   /// The lines as a file.

@@ -16,9 +16,9 @@ final class PageObserver: RunObserver {
 
   func observe(_ event: RunEvent, of run: RunContext) throws {
     switch event {
-    case .started: try keep("the pictures' small copies are", run) { try writePictures(run.folder) }
+    case .started: try run.attempt("the pictures' small copies are not written") { try writePictures(run.folder) }
     case .ended where run.state.step > 0:
-      try keep("report.html is", run) {
+      try run.attempt("report.html is not written") {
         try AtomicFile.write(Data(ReportPage([RunRecord(run.folder.url)]).html.utf8), to: run.folder.page)
       }
     default: return
@@ -31,10 +31,5 @@ final class PageObserver: RunObserver {
       let small = try picture.picture.shrunk(to: RecordedPicture.side).encodedPNG(text: ["Title": picture.name])
       try AtomicFile.write(small, to: folder.learnedPictureFile(index + 1))
     }
-  }
-
-  /// They are there to be looked at: where they can't be written, nothing of the run is lost.
-  private func keep(_ what: String, _ run: RunContext, _ body: () throws -> Void) throws {
-    do { try body() } catch { try run.emit(.warned("\(what) not written: \(error)")) }
   }
 }

@@ -16,7 +16,12 @@ final class PreviewObserver: RunObserver {
       guard policy.isDue(result.step, of: run.lastStep) || run.isPreviewRequested else { return }
       try draw(run)
       run.isPreviewRequested = false
-    case .ended(.finished) where policy.isOn && run.drawing != nil && lastStep != run.state.step:
+    case .rolledBack(let step):
+      // They show rows that are no longer so.
+      for taken in run.folder.previewFiles() where taken.step > step { unlink(taken.url.path) }
+      lastStep = lastStep.map { min($0, step) }
+    case .ended(.finished)
+    where policy.isOn && run.drawing != nil && run.state.step > 0 && lastStep != run.state.step:
       try draw(run)
     default: return
     }
@@ -66,7 +71,6 @@ final class PreviewObserver: RunObserver {
   }
 
   private func end(_ run: RunContext, _ error: any Error) throws {
-    isOff = true
-    try run.emit(.warned("no previews from step \(run.state.step) on, training goes on: \(error)"))
+    isOff = try !run.attempt("no previews from step \(run.state.step) on") { throw error }
   }
 }

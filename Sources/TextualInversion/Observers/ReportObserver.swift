@@ -43,9 +43,9 @@ final class ReportObserver: RunObserver {
   }
 
   private func finish(_ run: RunContext) throws {
-    let losses = MetricsTable(reading: run.folder.metrics).losses
+    let losses = MetricsTable(reading: run.folder.metrics).values("loss")
     let last = losses.suffix(max(1, losses.count / 10))
-    if !last.isEmpty { report.finalLoss = last.reduce(0) { $0 + $1.loss } / Double(last.count) }
+    if !last.isEmpty { report.finalLoss = last.reduce(0) { $0 + $1.y } / Double(last.count) }
     report.stepsDone = run.state.step
     report.resultStep = run.state.result.step
     report.heldOut = run.conclusion

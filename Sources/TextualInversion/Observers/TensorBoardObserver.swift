@@ -5,7 +5,8 @@ import Tensors
 
 /// Keeps event files that TensorBoard reads: a step's numbers as scalars, previews as images.
 ///
-/// Going on with a run begins a file of its own, which takes back what an earlier one has of the steps that are done again.
+/// Going on with a run begins a file of its own, which takes back what an earlier one has of the steps that are done again; so does a
+/// run that goes back to an earlier step, in the file that it has.
 public final class TensorBoardObserver: RunObserver {
   private var file: FileHandle?
   private var metrics: [StepMetric] = []
@@ -21,6 +22,7 @@ public final class TensorBoardObserver: RunObserver {
     case .started:
       metrics = StepMetric.all(of: run)
       try keep(run) { try open(run) }
+    case .rolledBack(let step): try keep(run) { try append(step + 1, .restart) }
     case .stepped(let result):
       let values = metrics.map { TensorBoardEvent.Value.scalar(tag: $0.tag, $0.value(result, run)) }
       try keep(run) { try append(result.step, .summary(values)) }
@@ -30,9 +32,9 @@ public final class TensorBoardObserver: RunObserver {
       try keep(run) {
         let values = try files.enumerated().map { index, file in
           let png = try Data(contentsOf: file)
-          let picture = try Picture(decoding: png)
+          let size = try PNGText.size(of: png)
           return TensorBoardEvent.Value.image(
-            tag: "previews/\(index + 1)", width: picture.width, height: picture.height, png: png)
+            tag: "previews/\(index + 1)", width: size.width, height: size.height, png: png)
         }
         try append(step, .summary(values))
       }
@@ -58,10 +60,8 @@ public final class TensorBoardObserver: RunObserver {
 
   /// The files are there to be looked at: where they can't be written, the run goes on without.
   private func keep(_ run: RunContext, _ body: () throws -> Void) throws {
-    do { try body() } catch {
-      try? file?.close()
-      file = nil
-      try run.emit(.warned("TensorBoard's event files end at step \(run.state.step), training goes on: \(error)"))
-    }
+    if try run.attempt("TensorBoard's event files end at step \(run.state.step)", body) { return }
+    try? file?.close()
+    file = nil
   }
 }

@@ -5,7 +5,8 @@ public final class TimeLimit: RunObserver {
   private let minutes: Double
   private let start = ContinuousClock.now
 
-  /// - Parameter minutes: of wall-clock time from now, which no step is begun in that would go beyond.
+  /// - Parameter minutes: of wall-clock time from now, encoding and the search for words among it, which no step is begun in that
+  ///   would go beyond.
   /// - Throws: `UserError(.usage)` for a number out of range.
   public init(minutes: Double) throws(UserError) {
     guard minutes > 0, minutes <= 1e6 else {
@@ -15,12 +16,16 @@ public final class TimeLimit: RunObserver {
   }
 
   public func observe(_ event: RunEvent, of run: RunContext) throws {
-    guard case .stepped(let result) = event, run.state.step < run.lastStep, !run.isOver,
-      start.secondsToNow + result.seconds > 60 * minutes
-    else { return }
+    let next: Double
+    switch event {
+    case .encoded, .searched: next = 0
+    case .stepped(let result): next = result.seconds
+    default: return
+    }
+    guard !run.isOver, start.secondsToNow + next > 60 * minutes else { return }
     run.requestEnd()
     try run.emit(
       .warned(
-        "the time is up (--max-minutes) after step \(result.step) of \(run.lastStep); --resume goes on from there"))
+        "the time is up (--max-minutes) after step \(run.state.step) of \(run.lastStep); --resume goes on from there"))
   }
 }

@@ -28,7 +28,7 @@ struct ComparisonSections {
       let report = run.report
       let heldOut = run.metrics.values("held_out_loss").map(\.y)
       let cells = [
-        run.words, run.state, "\(run.stepsDone) of \(report.settings.steps)", ReportPieces.duration(report.seconds),
+        run.words, run.state, run.stepsText, ReportPieces.duration(report.seconds),
         ReportPieces.number(report.finalLoss), ReportPieces.number(heldOut.min()), report.device ?? "",
       ]
       return ["\(name)"] + cells.map { cell -> HTML in "\(cell)" }
@@ -51,7 +51,7 @@ struct ComparisonSections {
           return nil
         }
         return ReportPieces.figure(
-          last.url, in: run.1.folder, alt: "“\(prompt)” of the run \(run.0), step \(last.step)",
+          last.url, alt: "“\(prompt)” of the run \(run.0), step \(last.step)",
           caption: "\(run.0), step \(last.step)", self.pictures)
       }
       return "<h3>\(prompt)</h3>\n<div class=\"pictures\">\(figures)</div>\n"
@@ -76,12 +76,19 @@ struct ComparisonSections {
       curve.isMarked = true
       return curve
     }
-    let figures = [
+    let ofLosses = [
       CurvePlot(title: "Training loss, running mean", curves: losses, showsValues: false),
       CurvePlot(title: "Held-out loss, the initializer’s at step 0", curves: heldOut),
-      CurvePlot(title: "Angle from the initial rows", unit: "degrees", curves: curves("row_angle")),
-      CurvePlot(title: "Length of the rows", curves: curves("row_norm")),
-    ].compactMap(\.html)
+    ]
+    // A model with one text encoder has no columns of the second, and no plot.
+    let ofRows = [("", ""), ("_2", ", second text encoder")].flatMap { column, encoder in
+      [
+        CurvePlot(
+          title: "Angle from the initial rows" + encoder, unit: "degrees", curves: curves("row_angle" + column)),
+        CurvePlot(title: "Length of the rows" + encoder, curves: curves("row_norm" + column)),
+      ]
+    }
+    let figures = (ofLosses + ofRows).compactMap(\.html)
     return figures.isEmpty ? "" : "<div class=\"plots\">\(figures)</div>"
   }
 

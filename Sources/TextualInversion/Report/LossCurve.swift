@@ -5,9 +5,9 @@ import Tensors
 /// A run's loss over its steps, as a picture.
 public enum LossCurve {
   /// A PNG of the losses and of their running mean, which is what can be read: single steps differ by their timestep most.
-  public static func png(_ losses: [(step: Int, loss: Double)], title: String) throws(UserError) -> Data {
-    try LineChart(
-      title: title, xLabel: "step", yLabel: "loss", points: losses.map { (x: Double($0.step), y: $0.loss) }
-    ).picture.encodedPNG()
+  ///
+  /// - Parameter losses: by their steps.
+  public static func png(_ losses: [(x: Double, y: Double)], title: String) throws(UserError) -> Data {
+    try LineChart(title: title, xLabel: "step", yLabel: "loss", points: losses).picture.encodedPNG()
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Images
+import ModelFiles
 
 /// A picture of a run's folder, small enough for a page.
 struct RecordedPicture {
@@ -8,14 +9,19 @@ struct RecordedPicture {
   /// Written by this program: larger ones are not.
   private static let fileLimit = 64 << 20
 
-  private let data: Data
+  /// What is read for the texts, which stand before the pixels.
+  private static let headBytes = 1 << 17
+
+  private let url: URL
+  private let head: Data
 
   /// nil for what is no PNG file.
   init?(_ url: URL) {
-    guard let size = try? url.resourceValues(forKeys: [.fileSizeKey]).fileSize, size <= Self.fileLimit,
-      let data = try? Data(contentsOf: url), PNGText.isPNG(data)
+    guard let file = try? FileHandle(forReadingFrom: url), let head = try? file.read(upToCount: Self.headBytes),
+      PNGText.isPNG(head)
     else { return nil }
-    self.data = data
+    self.url = url
+    self.head = head
   }
 
   /// The first line of what its `parameters` say.
@@ -24,14 +30,15 @@ struct RecordedPicture {
   var title: String? { text("Title") }
 
   private func text(_ keyword: String) -> String? {
-    let text = try? PNGText.text(keyword, in: data, limit: 1 << 16)
+    let text = try? PNGText.text(keyword, in: head, limit: 1 << 16)
     return text.map { String(data: $0, encoding: .utf8) ?? String(data: $0, encoding: .isoLatin1) ?? "" }
   }
 
   /// The picture as a `data:` address, and its size; nil where it is damaged.
   var address: (text: String, width: Int, height: Int)? {
-    guard var picture = try? Picture(decoding: data) else { return nil }
-    var data = data
+    guard var data = try? Data(contentsOfInput: url, limit: Self.fileLimit),
+      var picture = try? Picture(decoding: data)
+    else { return nil }
     if max(picture.width, picture.height) > Self.side {
       picture = picture.shrunk(to: Self.side)
       guard let encoded = try? picture.encodedPNG() else { return nil }

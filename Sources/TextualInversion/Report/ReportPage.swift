@@ -36,11 +36,13 @@ public struct ReportPage {
   /// The page of a run that goes on: with buttons, and the script that asks for its content again.
   ///
   /// - Parameters:
+  ///   - content: the page's, and how new it is.
   ///   - token: what the page's requests are to carry.
   ///   - nonce: what the server's `Content-Security-Policy` lets run.
-  public func livePage(token: String, nonce: String) -> String {
+  public func livePage(_ content: (text: String, revision: Int), token: String, nonce: String) -> String {
     let head: HTML = """
       <meta name="token" content="\(token)"/>
+      <meta name="revision" content="\(content.revision)"/>
       <script nonce="\(nonce)" defer="" src="/live.js"></script>
       """
     let controls: HTML = """
@@ -51,7 +53,9 @@ public struct ReportPage {
       <p id="live" role="status">live</p>
       </nav>
       """
-    return Self.document(title: title, head: head, body: "\(controls)<div id=\"content\">\(main)</div>").text
+    return Self.document(
+      title: title, head: head, body: "\(controls)<div id=\"content\">\(HTML(raw: content.text))</div>"
+    ).text
   }
 
   /// `live.js`, which a live page loads.
@@ -115,9 +119,7 @@ enum ReportPieces {
   }
 
   /// A picture with what stands below it; a line in its place where it is damaged or gone.
-  static func figure(_ file: URL, in folder: RunFolder, alt: String, caption: String, _ pictures: ReportPage.Pictures)
-    -> HTML
-  {
+  static func figure(_ file: URL, alt: String, caption: String, _ pictures: ReportPage.Pictures) -> HTML {
     let source: (text: String, width: Int, height: Int)?
     switch pictures {
     case .inline: source = RecordedPicture(file)?.address

@@ -38,6 +38,9 @@ public struct RunRecord: Sendable {
   /// Steps of which there is a line; what the report says is as old as its last writing.
   var stepsDone: Int { max(report.stepsDone, metrics.lastStep ?? 0) }
 
+  /// How many steps of how many are done: `120 of 250`.
+  var stepsText: String { "\(stepsDone) of \(report.settings.stepsText)" }
+
   /// The held-out losses by their steps, the initializer's own at step 0.
   var heldOutLosses: [(x: Double, y: Double)] {
     let initial = report.initialHeldOutLoss.flatMap { $0.isFinite ? (x: 0.0, y: Double($0)) : nil }
@@ -58,13 +61,13 @@ public struct RunRecord: Sendable {
     return rows
   }
 
-  /// Which words of the vocabulary lay near the word.
-  func nearestWords() -> NearestWordsHistory? { NearestWordsHistory(reading: folder.nearestWords) }
+  /// Which words of the vocabularies lay near the taught words.
+  func nearestWords() -> [NearestWordsHistory] { NearestWordsHistory.all(reading: folder.nearestWords) }
 }
 
 extension MetricsTable {
   /// The steps at which a column has a number, with it; nothing where there is no such column.
-  func values(_ name: String) -> [(x: Double, y: Double)] {
+  public func values(_ name: String) -> [(x: Double, y: Double)] {
     guard let column = columns.firstIndex(of: name), let step = columns.firstIndex(of: "step") else { return [] }
     return rows.compactMap { row in
       guard let x = Double(row[step]), let y = Double(row[column]), y.isFinite else { return nil }

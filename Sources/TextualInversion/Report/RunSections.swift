@@ -27,7 +27,7 @@ struct RunSections {
 
   /// `Finished: 250 of 250 steps in 35.2 s on CPU.`
   private var summary: HTML {
-    let steps = "\(run.stepsDone) of \(report.settings.steps) steps"
+    let steps = "\(run.stepsText) steps"
     let time = report.seconds > 0 ? " in \(ReportPieces.duration(report.seconds))" : ""
     let device = report.device.map { " on \($0)" } ?? ""
     let error = report.error.map { ": \($0)" } ?? ""
@@ -48,7 +48,7 @@ struct RunSections {
   private var learned: HTML {
     let figures = run.folder.learnedPictureFiles().map { file -> HTML in
       let name = RecordedPicture(file)?.title ?? file.lastPathComponent
-      return ReportPieces.figure(file, in: run.folder, alt: "Training picture \(name)", caption: name, pictures)
+      return ReportPieces.figure(file, alt: "Training picture \(name)", caption: name, pictures)
     }
     let more = (report.fingerprint?.pictures.count ?? 0) - figures.count
     return figures.isEmpty
@@ -68,7 +68,7 @@ struct RunSections {
       let figures = shown.map { picture -> HTML in
         let caption = time(picture.step)
         return ReportPieces.figure(
-          picture.url, in: run.folder, alt: "“\(row.prompt)”, \(caption)", caption: caption, pictures)
+          picture.url, alt: "“\(row.prompt)”, \(caption)", caption: caption, pictures)
       }
       let left = row.pictures.count - shown.count
       return """
@@ -108,8 +108,14 @@ struct RunSections {
   }
 
   private var nearest: HTML {
-    guard let history = run.nearestWords(), let last = history.snapshots.last else { return "" }
-    let vectors = last.rows.count
+    let histories = run.nearestWords()
+    let hasSeveral = Set(histories.map(\.encoder)).count > 1
+    let tables = histories.map { nearest($0, ofEncoder: hasSeveral ? " (\($0.encoder.rawValue))" : "") }
+    return "\(tables)"
+  }
+
+  private func nearest(_ history: NearestWordsHistory, ofEncoder encoder: String) -> HTML {
+    guard let vectors = history.snapshots.last?.rows.count else { return "" }
     let rows = history.snapshots.map { snapshot -> [HTML] in
       let cells = snapshot.rows.map { matches -> HTML in
         let words = matches.prefix(3).map { match -> HTML in
@@ -120,7 +126,7 @@ struct RunSections {
       return ["\(time(snapshot.step))"] + cells
     }
     return ReportPieces.table(
-      "The vocabulary's words nearest to each vector, with the cosine of the angle between them",
+      "The vocabulary's words nearest to each vector of \(history.word)\(encoder), with the cosine of the angle between them",
       head: ["Step"] + (0..<vectors).map { "Vector \($0 + 1)" }, rows: rows)
   }
 
@@ -145,7 +151,7 @@ struct RunSections {
     add("Most device memory", report.peakBytes > 0 ? "\(report.peakBytes >> 20) MiB" : nil)
     add("Mean loss of the last tenth", ReportPieces.number(report.finalLoss))
     add("Passed over", report.skippedPictures.joined(separator: "; "))
-    add("Program", "ti-gpu \(programVersion)")
+    add("This page is made by", "ti-gpu \(programVersion)")
     let hashes =
       (report.fingerprint?.pictures ?? [:]).sorted { $0.key < $1.key }
       + (report.fingerprint?.model ?? [:]).sorted { $0.key < $1.key }

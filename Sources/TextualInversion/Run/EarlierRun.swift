@@ -46,10 +46,11 @@ public struct EarlierRun: Sendable {
   /// - Throws: `UserError(.usage)` where the run can't be gone on with so, saying what differs.
   func check(_ settings: TrainingSettings, _ optimizer: any Optimizer) throws(UserError) -> [String] {
     guard let earlier = self.settings else { return [] }
-    var comparable = settings
+    var (comparable, started) = (settings, earlier)
+    if settings.heldOut.settling == nil { started.stop(behind: earlier.steps) }
     comparable.steps = earlier.steps
-    comparable.heldOut.settling = earlier.heldOut.settling
-    let differences = comparable.differences(from: earlier)
+    comparable.heldOut.settling = started.heldOut.settling
+    let differences = comparable.differences(from: started)
     guard differences.isEmpty else {
       throw UserError(
         .usage,
@@ -60,11 +61,10 @@ public struct EarlierRun: Sendable {
     guard checkpoint.optimizer == optimizer.name else {
       throw UserError(.usage, "the run was started with the optimizer \(checkpoint.optimizer), not \(optimizer.name)")
     }
-    let done = checkpoint.state.step
+    let (done, record) = (checkpoint.state.step, checkpoint.state.heldOut)
     guard settings.steps >= done else {
       throw UserError(.usage, "--steps \(settings.steps): the run has done \(done) steps already")
     }
-    let record = checkpoint.state.heldOut
     let (before, now) = (earlier.learningRate(at: done, record), settings.learningRate(at: done, record))
     let end = settings.lastStep(record)
     guard end > max(done, earlier.lastStep(record)), now > before else { return [] }

@@ -80,6 +80,8 @@ public final class RunContext {
   var isOver: Bool { isStopRequested || isEndRequested || state.step >= lastStep }
   /// The step that the run ends behind, as far as is known by now.
   public var lastStep: Int { settings.lastStep(state.heldOut) }
+  /// Whether the run may end before `lastStep`: once its word has settled, which it has not yet.
+  public var mayEndEarlier: Bool { settings.heldOut.settling != nil && settings.settledStep(state.heldOut) == nil }
   /// What the held-out loss says of the word, of a run that is at its end.
   public var conclusion: HeldOutConclusion? {
     HeldOutConclusion(
@@ -166,6 +168,19 @@ public final class RunContext {
   private func isBearable(_ error: UserError, at event: RunEvent) -> Bool {
     if case .started = event { return false }
     return state.step > 0 && (error.kind == .cannotCreate || error.kind == .inputOutput)
+  }
+
+  /// Does what a run can do without: what is there to be looked at. Where that fails it is said, and the run goes on.
+  ///
+  /// - Parameter consequence: what is so where it fails.
+  /// - Returns: whether it was done.
+  @discardableResult
+  func attempt(_ consequence: @autoclosure () -> String, _ body: () throws -> Void) throws -> Bool {
+    do { try body() } catch {
+      try emit(.warned("\(consequence()): \(error)"))
+      return false
+    }
+    return true
   }
 
   /// Tells every observer. The first that throws ends the round, but for the run's end, which all are told. A file that can't be

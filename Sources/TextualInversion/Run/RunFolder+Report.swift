@@ -15,9 +15,7 @@ extension RunFolder {
 
   /// Where the preview of prompt `number`, from 1, behind a step goes.
   func previewFile(step: Int, number: Int) -> URL {
-    let digits = String(step)
-    let padded = String(repeating: "0", count: max(0, 6 - digits.count)) + digits
-    return previews.appendingPathComponent("step-\(padded)-\(number).png")
+    previews.appendingPathComponent(String(format: "step-%06ld-%ld.png", step, number))
   }
 
   /// The previews that are there, by step, then by number.
@@ -33,7 +31,7 @@ extension RunFolder {
 
   /// Where the small copy of picture `number`, from 1, goes.
   func learnedPictureFile(_ number: Int) -> URL {
-    learnedPictures.appendingPathComponent("\(number < 10 ? "0" : "")\(number).png")
+    learnedPictures.appendingPathComponent(String(format: "%02ld.png", number))
   }
 
   /// The small copies that are there, in their order.

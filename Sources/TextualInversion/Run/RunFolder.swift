@@ -124,9 +124,7 @@ extension RunFolder {
 
   /// Where the checkpoint of a step goes.
   func checkpointFile(step: Int) -> URL {
-    let number = String(step)
-    let padded = String(repeating: "0", count: max(0, 8 - number.count)) + number
-    return checkpoints.appendingPathComponent(Self.checkpointPrefix + padded + Self.checkpointSuffix)
+    checkpoints.appendingPathComponent(Self.checkpointPrefix + String(format: "%08ld", step) + Self.checkpointSuffix)
   }
 
   /// The checkpoints that are there, the earliest first.

@@ -36,6 +36,7 @@ public final class TrainingRun<B: Backend> {
   private let context: RunContext
   private let policy: ReportPolicy
   private let report: ReportObserver
+  private var findsWords = true
   /// Whether the model was loaded once already.
   private var isStarted = false
   /// What was noticed before anybody could be told.
@@ -124,7 +125,7 @@ public final class TrainingRun<B: Backend> {
         largest[name.encoder] = max(largest[name.encoder] ?? 0, rows.rowNorms.max() ?? 0)
       }
       largestRowNorm = largest.mapValues { Self.divergence * $0 }
-      concept = try Self.concept(settings, pictures: pictures, masks: masks, model.shape)
+      concept = try Concept(settings, pictures: pictures, masks: masks, for: model.shape)
       warnings += concept.warnings
       let names = concept.files.map(\.lastPathComponent)
       prompts = try TrainingPrompts(
@@ -153,7 +154,7 @@ public final class TrainingRun<B: Backend> {
       try settings.loss.check(noise)
       context.model = (model.shape.name, noise.predictionType == .velocity)
       if let earlier = checkpoint?.fingerprint {
-        let fingerprint = try Self.fingerprint(modelSource, concept)
+        let fingerprint = try Fingerprint(modelSource, concept)
         let changes = fingerprint.changes(since: earlier)
         guard changes.isEmpty else {
           throw UserError(.badData, "the run can't be gone on with: \(changes.joined(separator: ", "))")
@@ -172,9 +173,13 @@ public final class TrainingRun<B: Backend> {
   /// Trains to the last step, or until an observer asks to stop. However it ends, checkpoint, word, metrics and report of
   /// the last step that succeeded are left behind.
   ///
-  /// - Parameter observers: told every event, after those that keep the run's files.
+  /// - Parameters:
+  ///   - observers: told every event, after those that keep the run's files.
+  ///   - findsWords: whether words to start from are looked for where none were given. Else the rows start from the vocabulary's mean,
+  ///     which is enough to see what a step costs.
   /// - Throws: what ended the run, if it failed.
-  public func run(_ observers: [any RunObserver] = []) throws -> Outcome {
+  public func run(_ observers: [any RunObserver] = [], findsWords: Bool = true) throws -> Outcome {
+    self.findsWords = findsWords
     context.observers =
       [
         MetricsObserver(folder, after: firstStep), CheckpointObserver(checkpoints, after: context.state),
@@ -233,7 +238,7 @@ public final class TrainingRun<B: Backend> {
 
   /// Takes every step, on a new backend where one is lost: what is learned is in the program's own memory.
   private func train() throws {
-    if context.fingerprint == nil { context.fingerprint = try Self.fingerprint(modelSource, concept) }
+    if context.fingerprint == nil { context.fingerprint = try Fingerprint(modelSource, concept) }
     var losses = 0
     var latents: LatentCache?
     while true {
@@ -276,7 +281,7 @@ public final class TrainingRun<B: Backend> {
       backend: backend, textEncoders: textEncoders, unet: unet, schedule: schedule, layout: layout,
       optimizer: optimizer,
       state: context.state, loss: settings.loss, largestRowNorm: largestRowNorm)
-    if context.state.step == 0, settings.findsInitializer, context.settings.foundWords == nil {
+    if findsWords, context.state.step == 0, settings.findsInitializer {
       guard try findWords(trainer, batches: WordSearch<B>.batches(settings, schedule: schedule, source: source)) else {
         return
       }
@@ -342,13 +347,13 @@ public final class TrainingRun<B: Backend> {
     return measured
   }
 
-  /// Starts from the model's own words for the pictures; false where an observer asked to stop before they were found.
+  /// Starts from the model's own words for the pictures; false where an observer asked to end before they were found.
   private func findWords(_ trainer: Trainer<B>, batches: [Batch]) throws -> Bool {
     let vocabulary = try WordVocabulary(model, tokenizers: plainTokenizers)
     let search = WordSearch(trainer, word: settings.placeholder, batches: batches, vocabulary: vocabulary)
     let words = try search.run { words in
       try context.emit(.searched(words))
-      return !context.isStopRequested
+      return !context.isOver
     }
     guard let words else { return false }
     context.settings.foundWords = words.text
@@ -361,72 +366,19 @@ public final class TrainingRun<B: Backend> {
     return true
   }
 
-  /// The pictures' latents, of the files where they are kept, else by the VAE; nil where an observer asked to stop.
+  /// The pictures' latents, of the files where they are kept, else by the VAE; nil where an observer asked to end before they were made.
   private func encodedPictures() throws -> LatentCache? {
     let backend = try makeBackend(model.shape.autoencoder.precision(beside: settings.precision))
-    try context.emit(.encoded(pictures: 0, of: concept.pictures.count))
     let files = LatentFiles(
       latentFolder, vae: context.fingerprint?.vae ?? [:], device: "\(backend.name) \(backend.precision.rawValue)")
     defer { files.trim() }
-    var vae: AutoencoderKL<B>?
     return try LatentCache(
-      concept.views, scale: model.shape.autoencoder.scalingFactor, withMirrored: settings.flips,
-      progress: { done in
-        try context.emit(.encoded(pictures: done, of: concept.pictures.count))
-        return !context.isStopRequested
-      }
-    ) { picture in
-      let file = files.file(of: picture)
-      if let file, let kept = try files.load(file, warn: { try context.emit(.warned($0)) }) { return kept }
-      let encoder = try vae ?? model.autoencoder(on: backend)
-      vae = encoder
-      let moments = try encoder.moments(of: picture, on: backend)
-      if let file { files.store(moments, in: file) }
-      return moments
+      concept, by: model, on: backend, files: files, withMirrored: settings.flips,
+      warn: { try context.emit(.warned($0)) }
+    ) { done in
+      try context.emit(.encoded(pictures: done, of: concept.pictures.count))
+      return !context.isOver
     }
-  }
-
-  /// The pictures of all words.
-  static func concept(
-    _ settings: TrainingSettings, pictures: URL, masks: URL?, _ shape: ModelShape
-  ) throws(UserError) -> Concept {
-    func read(_ folder: URL, _ masks: URL?) throws(UserError) -> Concept {
-      try Concept(
-        folder: folder, masks: masks, buckets: settings.buckets(shape), fitting: settings.fitting,
-        alpha: settings.pictureSet.alpha, cell: shape.autoencoder.sizeMultiple, readsCaptions: settings.captions.areRead
-      )
-    }
-    guard !settings.pictureSet.concepts.isEmpty else { return try read(pictures, masks) }
-    var parts: [(name: String, repeats: Int, word: Int, concept: Concept)] = []
-    for part in settings.pictureSet.concepts {
-      guard let word = settings.words.firstIndex(where: { $0.placeholder.word == part.word }) else {
-        throw UserError(.usage, "the concept '\(part.folder)' teaches \(part.word), which is none of the run's words")
-      }
-      let inner = masks?.appendingPathComponent(part.folder)
-      let concept = try read(
-        pictures.appendingPathComponent(part.folder),
-        inner.flatMap { FileManager.default.fileExists(atPath: $0.path) ? $0 : nil } ?? masks)
-      parts.append((part.folder, part.repeats, word, concept))
-    }
-    return Concept(parts)
-  }
-
-  private static func fingerprint(_ model: any ModelSource, _ concept: Concept) throws(UserError) -> Fingerprint {
-    var pictures: [String: String] = [:]
-    for (name, file) in zip(concept.names, concept.files) { pictures[name] = try FileHash.sha256(of: file) }
-    func hashes(_ files: [URL?]) throws(UserError) -> [String: String] {
-      var hashes: [String: String] = [:]
-      for (name, file) in zip(concept.names, files) {
-        guard let file else { continue }
-        // Named as its picture is, so that those of two folders are told apart.
-        let folder = (name as NSString).deletingLastPathComponent
-        hashes[(folder as NSString).appendingPathComponent(file.lastPathComponent)] = try FileHash.sha256(of: file)
-      }
-      return hashes
-    }
-    return Fingerprint(
-      model: try model.sha256(), pictures: pictures, captions: try hashes(concept.captions.map(\.?.file)),
-      masks: try hashes(concept.masks))
   }
 }
 

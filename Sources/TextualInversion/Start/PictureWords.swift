@@ -22,12 +22,17 @@ public struct PictureWords<B: Backend> {
     self.settings = settings
     self.model = try StableDiffusionModel(model)
     self.makeBackend = makeBackend
-    concept = try TrainingRun<B>.concept(settings, pictures: pictures, masks: nil, self.model.shape)
+    concept = try Concept(settings, pictures: pictures, for: self.model.shape)
   }
 
-  /// - Parameter progress: told the words so far; ends the search by returning false.
-  /// - Returns: nil where the search was ended.
-  public func find(progress: (FoundWords) throws -> Bool = { _ in true }) throws -> FoundWords? {
+  /// - Parameters:
+  ///   - shouldStop: asked behind each picture that is encoded and each word that is tried; ends the work.
+  ///   - progress: told the words so far.
+  /// - Returns: nil where the work was ended.
+  /// - Throws: `UserError(.badData)` where the model gives no numbers.
+  public func find(
+    shouldStop: () -> Bool = { false }, progress: (FoundWords) throws -> Void = { _ in }
+  ) throws -> FoundWords? {
     let schedule = try model.noiseSchedule()
     let encoders = model.shape.textComponents.map(\.component)
     let word = settings.placeholder
@@ -43,7 +48,12 @@ public struct PictureWords<B: Backend> {
     let backend = try makeBackend(settings.precision)
     try model.shape.checkTraining(
       resolution: settings.resolution, batchSize: settings.batchSize, type: backend.precision, memory: backend.memory)
-    let latents = try encodedPictures()
+    let vaeBackend = try makeBackend(model.shape.autoencoder.precision(beside: settings.precision))
+    guard
+      let latents = try LatentCache(
+        concept, by: model, on: vaeBackend, files: LatentFiles(nil, vae: [:], device: ""), withMirrored: settings.flips,
+        progress: { _ in !shouldStop() })
+    else { return nil }
     let vocabularies = Dictionary(plain.map { ($0.component, $0.tokenizer.vocabularySize) }, uniquingKeysWith: { $1 })
     let textEncoders = try model.textEncoders(
       on: backend, vocabularies: vocabularies, trained: Set(encoders), pooling: settings.pooling)
@@ -57,17 +67,9 @@ public struct PictureWords<B: Backend> {
     let batches = try WordSearch<B>.batches(settings, schedule: schedule) { own in
       ConceptBatches(settings: own, latents: latents, repeats: concept.repeats, schedule: schedule, prompts: prompts)
     }
-    return try WordSearch(trainer, word: word, batches: batches, vocabulary: vocabulary).run(progress: progress)
-  }
-
-  private func encodedPictures() throws -> LatentCache {
-    let backend = try makeBackend(model.shape.autoencoder.precision(beside: settings.precision))
-    let vae = try model.autoencoder(on: backend)
-    guard
-      let latents = try LatentCache(
-        concept.views, scale: model.shape.autoencoder.scalingFactor, withMirrored: settings.flips,
-        moments: { try vae.moments(of: $0, on: backend) })
-    else { throw CancellationError() }
-    return latents
+    return try WordSearch(trainer, word: word, batches: batches, vocabulary: vocabulary).run { words in
+      try progress(words)
+      return !shouldStop()
+    }
   }
 }

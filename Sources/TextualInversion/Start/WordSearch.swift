@@ -3,19 +3,36 @@ import Operators
 import StableDiffusion
 import Tensors
 
+/// How much a search tries.
+enum SearchEffort {
+  /// Words that are tried at a place, and how many of them on all batches. A gradient says little of words that lie far from the row
+  /// it was taken at, so that many are tried a little.
+  static let trials = 32
+  static let finalists = 6
+  /// How often the places are gone through at most.
+  static let rounds = 2
+  /// Pictures with noise that words are held against: enough that the best of a few words tells.
+  private static let draws = 16
+
+  /// The batches that hold them.
+  static func batches(_ settings: TrainingSettings) -> Int {
+    max(1, (draws + settings.batchSize - 1) / settings.batchSize)
+  }
+
+  /// The steps of training that take at least as long: a batch's loss alone is less than half of its way there and back.
+  static func steps(_ settings: TrainingSettings) -> Int {
+    let batches = batches(settings)
+    let ofAPlace = batches + (trials + finalists * batches) / 2
+    return rounds * settings.placeholder.vectors * ofAPlace / max(1, settings.accumulation)
+  }
+}
+
 /// The model's own words for pictures: coordinate search over its vocabulary.
 ///
 /// For one place at a time the gradient of the loss on fixed batches, at the row that stands there, ranks all words; the most
 /// promising are tried on the first batch, the best of these on all, and the best of all stays (after Wen et al., "Hard prompts made easy", 2023, arXiv 2302.03668, and Mahajan et al.,
 /// "Prompting hard or hardly prompting", CVPR 2024). Places start from the mean of the vocabulary, which is no word.
 struct WordSearch<B: Backend> {
-  /// Words that are tried at a place, and how many of them on all batches. A gradient says little of words that lie far from the row
-  /// it was taken at, so that many are tried a little.
-  static var trials: Int { 32 }
-  static var finalists: Int { 6 }
-  /// How often the places are gone through at most.
-  static var rounds: Int { 2 }
-
   private let trainer: Trainer<B>
   private let word: Placeholder
   private let batches: [Batch]
@@ -31,9 +48,6 @@ struct WordSearch<B: Backend> {
     self.vocabulary = vocabulary
   }
 
-  /// Pictures with noise that words are held against: enough that the best of a few words tells.
-  private static var draws: Int { 16 }
-
   /// The batches of a run that words are held against, drawn under a seed of their own, at timesteps where pictures are decided by
   /// their text.
   ///
@@ -48,7 +62,7 @@ struct WordSearch<B: Backend> {
     own.loss = LossSettings()
     own.loss.timesteps = schedule.steps / 2..<max(schedule.steps / 2 + 1, schedule.steps * 49 / 50)
     own.accumulation = 1
-    own.steps = max(1, (draws + own.batchSize - 1) / own.batchSize)
+    own.steps = SearchEffort.batches(settings)
     let source = source(own)
     return try (0..<own.steps).map { try source.batch(step: $0, microBatch: 0) }
   }
@@ -57,23 +71,24 @@ struct WordSearch<B: Backend> {
   ///
   /// - Parameter progress: told the words so far and their loss, whenever either changes; ends the search by returning false.
   /// - Returns: nil where the search was ended.
+  /// - Throws: `UserError(.badData)` where the model gives no numbers.
   func run(progress: (FoundWords) throws -> Bool = { _ in true }) throws -> FoundWords? {
     let before = trainer.state
     defer { trainer.state = before }
     var places: [Int?] = Array(repeating: nil, count: word.vectors)
     let none = try loss(places, on: batches)
     var least = none
-    search: for _ in 0..<Self.rounds {
+    search: for _ in 0..<SearchEffort.rounds {
       let earlier = places
       for place in places.indices {
         var tried = places
         var trials: [(word: Int, loss: Float)] = []
-        for word in try ranked(places, at: place).prefix(Self.trials) where word != places[place] {
+        for word in try ranked(places, at: place).prefix(SearchEffort.trials) where word != places[place] {
           tried[place] = word
           trials.append((word, try loss(tried, on: batches.prefix(1))))
           guard try progress(found(places, least, none)) else { return nil }
         }
-        for trial in trials.sorted(by: { ($0.loss, $0.word) < ($1.loss, $1.word) }).prefix(Self.finalists) {
+        for trial in trials.sorted(by: { ($0.loss, $0.word) < ($1.loss, $1.word) }).prefix(SearchEffort.finalists) {
           tried[place] = trial.word
           let loss = try loss(tried, on: batches)
           // The first word of a place stays even where it is no gain: the mean row is none.
@@ -101,7 +116,8 @@ struct WordSearch<B: Backend> {
   /// All words, the one that the gradient promises most of first.
   private func ranked(_ places: [Int?], at place: Int) throws -> [Int] {
     trainer.state.parameters.merge(rows(places)) { $1 }
-    let gradients = try trainer.gradients(of: batches)
+    let gradients: Parameters
+    do { gradients = try trainer.gradients(of: batches) } catch is NumericalTrouble { throw Self.noNumbers }
     var promised = Array(repeating: 0.0, count: vocabulary.words.count)
     for (encoder, table) in vocabulary.tables {
       guard let gradient = gradients[ParameterName(encoder, word.word)] else { continue }
@@ -119,7 +135,14 @@ struct WordSearch<B: Backend> {
     trainer.state.parameters.merge(rows(places)) { $1 }
     var sum = 0.0
     for batch in batches { sum += try Double(trainer.loss(of: batch)) * Double(batch.timesteps.count) }
+    guard sum.isFinite else { throw Self.noNumbers }
     return Float(sum / Double(max(1, batches.reduce(0) { $0 + $1.timesteps.count })))
+  }
+
+  private static var noNumbers: UserError {
+    UserError(
+      .badData, "looking for words: the model's loss on the pictures, or its gradient, is no number",
+      remedy: "try --precision f32; if that is no better the model's weights are not sound")
   }
 
   /// The rows of words at their places.

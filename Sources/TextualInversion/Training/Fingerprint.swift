@@ -1,3 +1,6 @@
+import Foundation
+import ModelFiles
+import StableDiffusion
 import Tensors
 
 /// What a run was made from, by its content: hashes of the model's files, of the pictures, of their captions and masks.
@@ -18,6 +21,25 @@ public struct Fingerprint: Sendable, Hashable, Codable {
     self.pictures = pictures
     self.captions = captions
     self.masks = masks
+  }
+
+  /// - Throws: what reading a file throws.
+  init(_ model: any ModelSource, _ concept: Concept) throws(UserError) {
+    func hashes(_ files: [URL?], named name: (URL, String) -> String) throws(UserError) -> [String: String] {
+      var hashes: [String: String] = [:]
+      for (picture, file) in zip(concept.names, files) {
+        if let file { hashes[name(file, picture)] = try FileHash.sha256(of: file) }
+      }
+      return hashes
+    }
+    // Named as its picture is, so that those of two folders are told apart.
+    func beside(_ file: URL, _ picture: String) -> String {
+      ((picture as NSString).deletingLastPathComponent as NSString).appendingPathComponent(file.lastPathComponent)
+    }
+    self.init(
+      model: try model.sha256(), pictures: try hashes(concept.files) { $1 },
+      captions: try hashes(concept.captions.map(\.?.file), named: beside),
+      masks: try hashes(concept.masks, named: beside))
   }
 
   /// From a file; an older one knows neither captions nor masks.

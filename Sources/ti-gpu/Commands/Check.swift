@@ -11,7 +11,8 @@ struct Check: ParsableCommand {
     discussion: """
         ti-gpu check --model ./sd15 --images ./toy --token '<toy>' --initializer toy
 
-      Takes the options of train. A few steps are tried, whose time and memory it tells; with --no-trial \
+      Takes the options of train. A few steps are tried, whose time and memory it tells; words to start from are \
+      not looked for. With --no-trial \
       pictures, captions and sentences are looked at and no model's weights are read.
       """)
 
@@ -53,11 +54,10 @@ private struct CheckWork: BackendWork {
     run.warnings.forEach(Console.warn)
     if triesSteps {
       let trial = TrialObserver()
-      _ = try run.run([trial, InterruptObserver(training.interrupt)])
+      _ = try run.run([trial, InterruptObserver(training.interrupt)], findsWords: false)
       guard let seconds = trial.secondsPerStep else { throw CancellationError() }
       preflight.trial = Preflight.Trial(
-        device: trial.device, secondsPerStep: seconds, steps: run.settings.steps, peakBytes: run.peakBytes,
-        limitBytes: limit)
+        device: trial.device, secondsPerStep: seconds, of: run.settings, peakBytes: run.peakBytes, limitBytes: limit)
     }
     if training.command.json { return try Console.json(preflight) }
     for line in preflight.lines { try Console.result(line) }

@@ -155,7 +155,14 @@ struct TrainWork: BackendWork {
     // Unless said otherwise, a run goes on as it was started, on whatever device.
     let isChosen = command.device.precision != .auto
     let concepts = try command.pictureSet.concepts.map { (path) throws(UserError) in
-      try TaughtFolder.found(in: path.url)
+      let found = try TaughtFolder.found(in: path.url, warn: Console.warn)
+      for start in found.compactMap(\.initializer) + [command.training.initializer].compactMap(\.self)
+      where InitialFile.isMeant(by: start) {
+        throw UserError(
+          .usage, at: .option("initializer"), "'\(start)' is a file, and several words start from words",
+          remedy: "name them behind the words in the folders' names ('my-toy red toy'), or teach one word at a time")
+      }
+      return found
     }
     var training = command.training
     if let first = concepts?.first {

@@ -4,6 +4,8 @@ import Foundation
 final class ProgressLine {
   /// The number of the last step, as far as it is known.
   var total: Int
+  /// Whether the last step may be an earlier one.
+  var isBound: Bool
   private let start = Date()
   private var first: Int
   private var lastDrawn = Date.distantPast
@@ -11,9 +13,11 @@ final class ProgressLine {
 
   /// - Parameters:
   ///   - total: the number of the last step.
+  ///   - isBound: whether the last step may be an earlier one.
   ///   - done: steps that were done before now.
-  init(total: Int, done: Int = 0) {
+  init(total: Int, isBound: Bool = false, done: Int = 0) {
     self.total = total
+    self.isBound = isBound
     first = done
   }
 
@@ -26,9 +30,10 @@ final class ProgressLine {
     let elapsed = Date().timeIntervalSince(start)
     let perStep = elapsed / Double(max(1, done - first))
     let left = perStep * Double(total - done)
+    let most = isBound && !isLast ? "at most " : ""
     let line =
-      "step \(done)/\(total)  \(details)  \(Self.duration(perStep))/step  "
-      + (isLast ? "took \(Self.duration(elapsed))" : "\(Self.duration(left)) left")
+      "step \(done)/\(most)\(total)  \(details)  \(Self.duration(perStep))/step  "
+      + (isLast ? "took \(Self.duration(elapsed))" : "\(most)\(Self.duration(left)) left")
     if Console.isTerminal {
       // A line that reaches the last column would be continued on the next one, and never be drawn over.
       let limit = Console.columns - 1

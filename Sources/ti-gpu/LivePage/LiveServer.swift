@@ -70,13 +70,15 @@ final class LiveServer: HTTPHandler {
   }
 
   private func page() -> HTTPResponse {
-    guard let folder = live.folder, let run = try? RunRecord(folder) else {
+    guard let folder = live.folder, let run = try? RunRecord(folder), let shown = try? live.content(after: nil) else {
       return Self.answer(
         "<!doctype html><meta http-equiv=refresh content=1><link rel=icon href=data:,><title>ti-gpu</title>The run begins.",
         "text/html")
     }
     let nonce = Self.secret()
-    var answer = Self.answer(ReportPage([run], pictures: .served).livePage(token: token, nonce: nonce), "text/html")
+    let page = ReportPage([run], pictures: .served)
+    var answer = Self.answer(
+      page.livePage((shown.content, shown.revision), token: token, nonce: nonce), "text/html")
     answer.headers[HTTPHeader("Content-Security-Policy")] =
       "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; connect-src 'self'; "
       + "script-src 'nonce-\(nonce)'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -38,10 +38,11 @@ final class ProgressObserver: RunObserver {
       Console.note(
         "Training '\(settings.placeholder.word)' (\(settings.placeholder.vectors) x \(run.widths.map { "\($0)" }.joined(separator: " + "))) on "
           + "\(pictures) pictures, on \(device), \(settings.precision.rawValue)")
-      progress = ProgressLine(total: settings.steps, done: run.firstStep)
+      progress = ProgressLine(total: run.lastStep, isBound: run.mayEndEarlier, done: run.firstStep)
     case .stepped(let result):
       last = result
       progress?.total = run.lastStep
+      progress?.isBound = run.mayEndEarlier
       progress?.update(result.step, String(format: "loss %.4f", smoothed.add(Double(result.loss))))
     case .warned(let line):
       progress?.end()

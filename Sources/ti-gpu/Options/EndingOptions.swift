@@ -22,9 +22,7 @@ struct EndingOptions: ParsableArguments {
     if let heldOut { settings.heldOut.draws = heldOut }
     if let heldOutEvery { settings.heldOut.every = heldOutEvery }
     switch steps {
-    case .fixed(let steps):
-      settings.steps = steps
-      settings.heldOut.settling = nil
+    case .fixed(let steps): settings.stop(behind: steps)
     case .auto: settings.stopWhenSettled()
     case nil: if endsWhenSettled, settings.heldOut.draws > 0 { settings.stopWhenSettled() }
     }

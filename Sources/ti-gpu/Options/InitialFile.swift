@@ -8,12 +8,18 @@ struct InitialFile {
   /// How many vectors the word has.
   let vectors: Int
 
-  /// - Returns: nil for what is words: what has no ending of an embedding's file, and names none with a `/`.
+  /// Whether a file is meant and no words: what has the ending of an embedding's file, or names one with a `/`.
+  static func isMeant(by text: String) -> Bool {
+    let url = URL(fileURLWithPath: text)
+    return ["safetensors", "pt", "bin", "png"].contains(url.pathExtension.lowercased())
+      || text.contains("/") && FileManager.default.fileExists(atPath: url.path)
+  }
+
+  /// - Returns: nil for what is words.
   /// - Throws: what reading the file throws.
   init?(_ text: String) throws(UserError) {
+    guard Self.isMeant(by: text) else { return nil }
     let url = URL(fileURLWithPath: text)
-    let hasEnding = ["safetensors", "pt", "bin", "png"].contains(url.pathExtension.lowercased())
-    guard hasEnding || text.contains("/") && FileManager.default.fileExists(atPath: url.path) else { return nil }
     embedding = try InitialEmbedding(url, warn: Console.warn)
     vectors = try embedding.word().vectors
   }

@@ -56,10 +56,9 @@ struct WordsFind: ParsableCommand {
       pictures.concept.warnings.forEach(Console.warn)
       Console.note("Looking for words for \(pictures.concept.pictures.count) pictures ...")
       var last = ""
-      let found = try pictures.find { words in
+      let found = try pictures.find(shouldStop: { interrupt.isRequested }) { words in
         if words.text != last { Console.note(String(format: "  loss %.5f  ", words.loss) + words.text) }
         last = words.text
-        return !interrupt.isRequested
       }
       guard let found else { throw CancellationError() }
       if command.json { return try Console.json(found) }

@@ -112,10 +112,10 @@ void vector_product_pack(const vector_product *p, const float *w, size_t output_
 
 static size_t depth(void) { return 2048 / chosen()->width; }
 
-size_t vector_product_scratch_floats(const vector_product *p, size_t panels) {
+size_t vector_product_scratch_floats(const vector_product *p, size_t rows, size_t panels) {
   const size_t width = chosen()->width;
-  // Sums, weights widened to float32, and a row of zeros.
-  return vector_product_rows * panels * width + 3 * width * depth() + (p->inputs + 15) / 16 * 16;
+  // Sums, a block of weights, and a row of zeros.
+  return rows * panels * width + 3 * width * depth() + (p->inputs + 15) / 16 * 16;
 }
 
 void vector_product_compute(const vector_product *p, const float *x, const void *packed,

@@ -2,11 +2,10 @@ import Operators
 import Tensors
 
 extension CPUBackend {
-  /// The taps, packed for each direction; `b` in float32.
+  /// The taps packed; `b` in float32.
   public struct ConvolutionWeights: LayerWeights {
     public let descriptor: WeightsDescriptor
-    let forward: FrozenWeights?
-    let backward: FrozenWeights?
+    let product: FrozenWeights
     let bias: CPUStorage?
   }
 
@@ -19,21 +18,17 @@ extension CPUBackend {
     let x: Shape = [1, Self.representativeSide, Self.representativeSide, op.inputs]
     let y = try op.outputShape(x)
     let bias = try uploadedBias(bias)
-    let forward =
-      directions.contains(.forward) ? try packed(shape(op, x, y), weight.values, "Convolution.pack") : nil
-    var backward: FrozenWeights?
-    if directions.contains(.backward) {
-      // Without a stride the input's gradient is a plain convolution with the taps turned: oneDNN's forward code is its best.
-      let plain = backwardShape(op, x, y)
-      var convolution = plain
-      convolution.operation = .convolution
-      let isConvolution = op.stride == 1 && op.padding == .same
-      backward = try packed(
-        plain, weight.values, turned: isConvolution ? (convolution, { self.turned(weight) }) : nil, "Convolution.pack")
-    }
+    // Without a stride the input's gradient is a plain convolution with the taps turned: oneDNN's forward code is its best.
+    let backward = backwardShape(op, x, y)
+    var convolution = backward
+    convolution.operation = .convolution
+    let isConvolution = op.stride == 1 && op.padding == .same
+    let product = try packed(
+      forward: shape(op, x, y), backward: backward, weight.values, for: directions,
+      turned: isConvolution ? (convolution, { self.turned(weight) }) : nil, "Convolution.pack")
     return ConvolutionWeights(
-      descriptor: WeightsDescriptor(shape: weight.shape, type: precision, directions: directions), forward: forward,
-      backward: backward, bias: bias)
+      descriptor: WeightsDescriptor(shape: weight.shape, type: precision, directions: directions), product: product,
+      bias: bias)
   }
 
   public func forward(
@@ -41,11 +36,8 @@ extension CPUBackend {
     residual: Residual<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try op.outputShape(x.shape)
-    guard let packed = weights.forward else {
-      throw OperationError(.unsupported, "Convolution.forward", "the weights were not packed for a forward pass")
-    }
     return try product(
-      shape(op, x.shape, result), x, packed, Epilogue(bias: weights.bias, residual: residual), result: result,
+      shape(op, x.shape, result), x, weights.product, Epilogue(bias: weights.bias, residual: residual), result: result,
       "Convolution.forward")
   }
 
@@ -53,11 +45,8 @@ extension CPUBackend {
     _ op: Convolution, _ dy: Tensor<CPUStorage>, inputShape: Shape, weights: ConvolutionWeights,
     residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
-    guard let packed = weights.backward else {
-      throw OperationError(.unsupported, "Convolution.backwardInput", "the weights were not packed for a backward pass")
-    }
     return try product(
-      backwardShape(op, inputShape, dy.shape), dy, packed, Epilogue(residual: residual.map(Residual.tensor)),
+      backwardShape(op, inputShape, dy.shape), dy, weights.product, Epilogue(residual: residual.map(Residual.tensor)),
       result: inputShape, "Convolution.backwardInput")
   }
 

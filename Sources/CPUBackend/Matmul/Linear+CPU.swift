@@ -3,11 +3,10 @@ import Operators
 import Tensors
 
 extension CPUBackend {
-  /// `W` and, where a gradient passes, `Wᵀ`, each packed for its direction; `b` in float32.
+  /// `W` packed; `b` in float32.
   public struct LinearWeights: LayerWeights {
     public let descriptor: WeightsDescriptor
-    let forward: FrozenWeights?
-    let backward: FrozenWeights?
+    let product: FrozenWeights
     let bias: CPUStorage?
   }
 
@@ -18,26 +17,20 @@ extension CPUBackend {
     _ op: Linear, weight: HostTensor, bias: HostTensor?, for directions: Directions
   ) throws(OperationError) -> LinearWeights {
     let bias = try uploadedBias(bias)
-    let forward =
-      directions.contains(.forward)
-      ? try packed(shape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
-    let backward =
-      directions.contains(.backward)
-      ? try packed(backwardShape(op, rows: Self.representativeRows), weight.values, "Linear.pack") : nil
+    let product = try packed(
+      forward: shape(op, rows: Self.representativeRows), backward: backwardShape(op, rows: Self.representativeRows),
+      weight.values, for: directions, "Linear.pack")
     return LinearWeights(
-      descriptor: WeightsDescriptor(shape: weight.shape, type: precision, directions: directions), forward: forward,
-      backward: backward, bias: bias)
+      descriptor: WeightsDescriptor(shape: weight.shape, type: precision, directions: directions), product: product,
+      bias: bias)
   }
 
   public func forward(
     _ op: Linear, _ x: Tensor<CPUStorage>, weights: LinearWeights, residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try op.outputShape(x.shape)
-    guard let packed = weights.forward else {
-      throw OperationError(.unsupported, "Linear.forward", "the weights were not packed for a forward pass")
-    }
     return try product(
-      shape(op, rows: x.shape.rows), x, packed,
+      shape(op, rows: x.shape.rows), x, weights.product,
       Epilogue(bias: weights.bias, activation: op.activation, residual: residual.map(Residual.tensor)), result: result,
       "Linear.forward")
   }
@@ -46,11 +39,8 @@ extension CPUBackend {
     _ op: Linear, _ dy: Tensor<CPUStorage>, weights: LinearWeights, residual: Tensor<CPUStorage>?
   ) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try op.inputShape(dy.shape)
-    guard let packed = weights.backward else {
-      throw OperationError(.unsupported, "Linear.backwardInput", "the weights were not packed for a backward pass")
-    }
     return try product(
-      backwardShape(op, rows: dy.shape.rows), dy, packed, Epilogue(residual: residual.map(Residual.tensor)),
+      backwardShape(op, rows: dy.shape.rows), dy, weights.product, Epilogue(residual: residual.map(Residual.tensor)),
       result: result,
       "Linear.backwardInput")
   }

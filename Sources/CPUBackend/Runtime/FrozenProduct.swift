@@ -10,17 +10,13 @@ public enum ProductEngine: Sendable, CaseIterable {
   case loops
 }
 
-/// Weights packed for products of one kind, by what will compute them.
+/// Weights of a product and of its input's gradient, by what will compute each.
 struct FrozenWeights: Sendable {
-  enum Packing: Sendable {
-    case oneDNN(PackedWeights)
-    /// In panels, in the backend's precision.
-    case loops(CPUStorage, ElementType)
-  }
-
-  /// The operation whose plain order the weights were packed from.
-  let operation: ProductShape.Operation
-  let packing: Packing
+  /// oneDNN's layout for each direction that is oneDNN's.
+  let forward: PackedWeights?
+  let backward: PackedWeights?
+  /// The loops' panels, in the backend's precision: one copy for whatever oneDNN does not compute.
+  let panels: CPUStorage?
 }
 
 /// What happens to a product before it is written: `activation(product + bias) + residual`.
@@ -31,22 +27,32 @@ struct Epilogue {
 }
 
 extension CPUBackend {
-  /// Packs weights, float32 in the shape's plain order. `turned` is another shape that gives the same product from other weights, for
-  /// oneDNN to take instead.
+  /// Packs weights, float32 in the plain order of `forward` and `backward`. `turned` is another shape that gives backward's product
+  /// from other weights, for oneDNN to take instead.
   func packed(
-    _ shape: ProductShape, _ weights: [Float], turned: (shape: ProductShape, weights: () -> [Float])? = nil,
-    _ operation: String
+    forward: ProductShape, backward: ProductShape, _ weights: [Float], for directions: Directions,
+    turned: (shape: ProductShape, weights: () -> [Float])? = nil, _ operation: String
   ) throws(OperationError) -> FrozenWeights {
+    let ahead = directions.contains(.forward) ? try packedByOneDNN(forward, { weights }, operation) : nil
+    let back =
+      directions.contains(.backward)
+      ? try packedByOneDNN(turned?.shape ?? backward, turned?.weights ?? { weights }, operation) : nil
+    let loopsCompute = directions.contains(.forward) && ahead == nil || directions.contains(.backward) && back == nil
+    return FrozenWeights(
+      forward: ahead, backward: back,
+      panels: loopsCompute ? try packForLoops(forward, weights, precision, operation) : nil)
+  }
+
+  /// Weights as oneDNN likes them for `shape`; nil where the product is not oneDNN's.
+  private func packedByOneDNN(
+    _ shape: ProductShape, _ weights: () -> [Float], _ operation: String
+  ) throws(OperationError) -> PackedWeights? {
+    var shape = shape
     for type in CPUBackend.oneDNNTypes(precision, engine) {
-      var taken = turned?.shape ?? shape
-      taken.element = type
-      if try !products.isFast(taken, operation) { continue }
-      let values = turned?.weights() ?? weights
-      let packed = try products.pack(taken, values, into: pool, operation)
-      return FrozenWeights(operation: taken.operation, packing: .oneDNN(packed))
+      shape.element = type
+      if try products.isFast(shape, operation) { return try products.pack(shape, weights(), into: pool, operation) }
     }
-    let storage = try packForLoops(shape, weights, precision, operation)
-    return FrozenWeights(operation: shape.operation, packing: .loops(storage, precision))
+    return nil
   }
 
   /// The bias as float32, or nil.
@@ -60,16 +66,15 @@ extension CPUBackend {
     _ shape: ProductShape, _ x: Tensor<CPUStorage>, _ weights: FrozenWeights, _ epilogue: Epilogue, result: Shape,
     _ operation: String
   ) throws(OperationError) -> Tensor<CPUStorage> {
-    var shape = shape
-    shape.operation = weights.operation
-    switch weights.packing {
-    case .loops(let storage, let type):
-      let y = try empty(result, x.type, operation)
-      try runLoops(shape, try widened(x, operation), storage, type, epilogue, y, operation)
-      return y
-    case .oneDNN(let packed):
+    if let packed = shape.isBackward ? weights.backward : weights.forward {
       return try productByOneDNN(shape, x, packed, epilogue, result: result, operation)
     }
+    guard let panels = weights.panels else {
+      throw OperationError(.unsupported, operation, "the weights were not packed for this direction")
+    }
+    let y = try empty(result, x.type, operation)
+    try runLoops(shape, try widened(x, operation), panels, precision, epilogue, y, operation)
+    return y
   }
 
   /// oneDNN's own 16-bit arithmetic where the weights are packed for it, else float32 on widened numbers.
@@ -78,6 +83,7 @@ extension CPUBackend {
     _ operation: String
   ) throws(OperationError) -> Tensor<CPUStorage> {
     var shape = shape
+    shape.operation = weights.operation
     shape.element = weights.element
     shape.hasBias = epilogue.bias != nil
     // A backward convolution can't accumulate, nor is a sum rounded to 16 bits before the residual comes to it.

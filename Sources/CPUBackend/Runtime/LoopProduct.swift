@@ -4,23 +4,17 @@ import Tensors
 
 /// Products by the loops in C: packed panels of weights, tiles of rows and panels spread over threads.
 extension CPUBackend {
+  /// Weights, float32 in the plain order of the forward product `shape`, in panels that both directions read.
   func packForLoops(
     _ shape: ProductShape, _ weights: [Float], _ type: ElementType, _ operation: String
   ) throws(OperationError) -> CPUStorage {
     var c = shape.loop(type)
     let storage = try pool.allocate(vector_product_packed_bytes(&c), for: operation)
     let taps = shape.kernel * shape.kernel
-    let (outputStride, inputStride) =
-      switch shape.operation {
-      case .matmul: (shape.inputs, 1)
-      case .matmulTransposed: (1, shape.outputs)
-      case .convolution: (shape.inputs * taps, taps)
-      case .convolutionBackward: (taps, shape.outputs * taps)
-      }
     weights.withUnsafeBufferPointer { values in
       parallel(panels(shape)) { panel in
         var c = shape.loop(type)
-        vector_product_pack(&c, values.baseAddress, outputStride, inputStride, 1, panel, storage.pointer)
+        vector_product_pack(&c, values.baseAddress, shape.inputs * taps, taps, 1, panel, storage.pointer)
       }
     }
     return storage
@@ -32,17 +26,19 @@ extension CPUBackend {
     _ y: Tensor<CPUStorage>, _ operation: String
   ) throws(OperationError) {
     let rows = y.shape.rows
-    let rowBlock = Int(vector_product_rows)
+    // Backward transposes weights once for all rows of a piece: it takes more rows, and fewer channels of each.
+    let (rowBlock, channels) = shape.isBackward ? (Int(vector_product_rows), 192) : (64, 384)
     let rowBlocks = (rows + rowBlock - 1) / rowBlock
-    // Sums of 384 channels stay in the second-level cache. Fewer where there would be less than three pieces a core: how the
-    // result is cut changes no sum.
+    // The sums stay in the second-level cache. Fewer channels where there would be less than three pieces a core: how the result is
+    // cut changes no sum.
     let panels = panels(shape)
     let width = vector_product_panel()
-    let wanted = max((panels * width + 383) / 384, (3 * coreCount + rowBlocks - 1) / max(1, rowBlocks))
+    let wanted = max(
+      (panels * width + channels - 1) / channels, (3 * coreCount + rowBlocks - 1) / max(1, rowBlocks))
     let panelBlock = max(3, ((panels + wanted - 1) / wanted + 2) / 3 * 3)
     let panelBlocks = (panels + panelBlock - 1) / panelBlock
     var c = shape.loop(type)
-    let scratchFloats = vector_product_scratch_floats(&c, panelBlock)
+    let scratchFloats = vector_product_scratch_floats(&c, min(rowBlock, rows), panelBlock)
     // Pieces that follow each other share their weights, the larger operand where it matters.
     parallel(rowBlocks * panelBlocks) { piece in
       var c = shape.loop(type)
@@ -70,6 +66,6 @@ extension ProductShape {
     vector_product(
       batch: batch, height: height, width: width, inputs: inputs, out_height: outHeight, out_width: outWidth,
       outputs: outputs, kernel: kernel, stride: stride, padding: leadingPadding,
-      backward: operation == .convolutionBackward, weights: type.vector)
+      backward: isBackward, weights: type.vector)
   }
 }

@@ -59,7 +59,7 @@ final class Products {
     try check(onednn_preferred_layout(engine, &c, &layout, &bytes), operation)
     let storage = try pool.allocate(bytes, for: operation)
     try check(onednn_pack(engine, &c, layout, weights, storage.pointer), operation)
-    return PackedWeights(element: shape.element, layout: layout, storage: storage)
+    return PackedWeights(operation: shape.operation, element: shape.element, layout: layout, storage: storage)
   }
 
   /// `y = x W + b`, or `y += ...` where the shape accumulates.
@@ -103,6 +103,8 @@ final class Products {
 
 /// Weights in a layout of oneDNN's.
 struct PackedWeights: Sendable {
+  /// The operation whose plain order they were packed from.
+  let operation: ProductShape.Operation
   /// What the product is computed from: activations of other types are converted.
   let element: ElementType
   let layout: Int32
@@ -130,6 +132,9 @@ struct ProductShape: Hashable, Sendable {
   var stride = 1
   var leadingPadding = 0
   var trailingPadding = 0
+
+  /// Whether this is the gradient of a product's input.
+  var isBackward: Bool { operation == .matmulTransposed || operation == .convolutionBackward }
 
   var c: onednn_shape {
     let operation: onednn_operation =

@@ -93,7 +93,7 @@ typedef struct {
   size_t batch, height, width, inputs;    // x
   size_t out_height, out_width, outputs;  // y
   size_t kernel, stride, padding;         // padding above and to the left
-  // Whether this is the gradient of a convolution's input: x is its dy, y its dx, stride and padding its own.
+  // Whether this is the gradient of a product's input: x is its dy, y its dx, stride and padding its own.
   bool backward;
   vector_type weights;
 } vector_product;
@@ -107,15 +107,16 @@ typedef struct {
 
 // Whether the products are worth using: not where the compiler was told not to optimize.
 bool vector_product_is_fast(void);
-// Channels of a panel: packed weights are cut into as many panels as `outputs` take.
+// Channels of a panel: as many panels as `outputs` take are packed, and computed.
 size_t vector_product_panel(void);
+// Weights are packed for the product and serve its gradient as they are.
 size_t vector_product_packed_bytes(const vector_product *p);
 // Packs one panel of w, where the weight of output n, input c and tap t is at n * output_stride + c * input_stride + t * tap_stride.
 void vector_product_pack(const vector_product *p, const float *w, size_t output_stride, size_t input_stride,
                          size_t tap_stride, size_t panel, void *packed);
 // Rows of y that a call computes at most.
-enum { vector_product_rows = 64 };
-size_t vector_product_scratch_floats(const vector_product *p, size_t panels);
+enum { vector_product_rows = 256 };
+size_t vector_product_scratch_floats(const vector_product *p, size_t rows, size_t panels);
 // Rows `first` to `first + count` of y in the channels of `panels` panels from `first_panel` on.
 void vector_product_compute(const vector_product *p, const float *x, const void *packed,
                             const vector_epilogue *epilogue, void *y, vector_type type, size_t first, size_t count,

@@ -14,8 +14,8 @@ public final class OpenCLBackend: StorageBackend {
     public var isProfiling: Bool
     /// Where built programs are kept between runs.
     var programCache: ProgramCache.Location = .standard
-    /// Whether everything is asked for and nothing done: no program is built (`ProgramLibrary.asked` has them), what is
-    /// downloaded is zero. Tests see so what a full-size step needs.
+    /// Whether everything is asked for and nothing done: no program is built and no kernel launched (`ProgramLibrary.asked` and
+    /// `askedLaunches` have them), what is downloaded is zero. Tests see so what a full-size step needs.
     var isDryRun = false
 
     public init(isProfiling: Bool = false) { self.isProfiling = isProfiling }
@@ -70,7 +70,7 @@ public final class OpenCLBackend: StorageBackend {
   func run<Parameters: KernelParameters>(
     _ name: String, _ parameters: Parameters, storage: ElementType, _ size: WorkSize, _ arguments: any KernelArgument...
   ) throws(OperationError) {
-    guard !isDryRun else { return try programs.ask(parameters) }
+    guard !isDryRun else { return try programs.ask(name, parameters, storage: storage, size, arguments) }
     try queue.launch(programs.kernel(name, parameters, storage: storage), size, arguments)
   }
 

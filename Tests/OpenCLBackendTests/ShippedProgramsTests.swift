@@ -14,10 +14,6 @@ import TextualInversion
   /// `Tools/gpu-check` compiles the programs of its table for real chips: the table must hold what training and drawing ask a
   /// GPU for, of few compute units or of many, and nothing else.
   @Test func gpuCheckCompilesWhatIsBuilt() throws {
-    let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .deletingLastPathComponent()
-    let file = package.appendingPathComponent("Tools/gpu-check/programs.txt")
-    let table = Set(try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init))
     var asked: Set<String> = []
     // A model of somebody's own: channels that are no multiple of eight, the third kind of GELU.
     let tiny = try StableDiffusionModel(DiffusersFolder(Fixtures.url("models/tiny-odd"))).shape
@@ -26,10 +22,43 @@ import TextualInversion
     let odd = ModelShape(
       name: "odd", textEncoder: textEncoder, unet: tiny.unet, autoencoder: tiny.autoencoder, resolution: 96)
     for model in [ModelShape.sd15, .sd21, shallowXL, odd] {
-      for computeUnits in [1, 40, 400] { asked.formUnion(try programs(of: model, computeUnits: computeUnits)) }
+      for (vendor, computeUnits) in [("Intel(R) Corporation", 1), (amd, 40), (nvidia, 400)] {
+        asked.formUnion(try programs(of: model, dryBackend(computeUnits: computeUnits, vendor: vendor)))
+      }
     }
-    for line in asked.subtracting(table).sorted() { Issue.record("programs.txt lacks: \(line)") }
-    for line in table.subtracting(asked).sorted() { Issue.record("programs.txt has what nothing builds: \(line)") }
+    try expectTable("programs.txt", asked.sorted())
+  }
+
+  /// `Tools/gpu-check` models a step of Stable Diffusion 1.5 at 512 pixels from its launches: a line for each kind of launch,
+  /// with how often it comes, for each of two cards as its own driver describes it.
+  @Test func gpuCheckModelsTheStepThatRuns() throws {
+    var lines: [String] = []
+    for (name, vendor, computeUnits) in [("RX 6700 XT", amd, 20), ("RTX 3060", nvidia, 28)] {
+      let backend = try dryBackend(computeUnits: computeUnits, vendor: vendor)
+      let lesson = try Lesson(.sd15, backend)
+      let before = backend.programs.askedLaunches.count
+      _ = try lesson.trainer.step([lesson.batch], learningRate: 1)
+      let launches = Dictionary(grouping: backend.programs.askedLaunches.dropFirst(before)) { $0 }
+      lines.append("# \(name)")
+      lines += launches.map { "\($1.count) \($0)" }.sorted()
+    }
+    try expectTable("step.txt", lines)
+  }
+
+  private let amd = "Advanced Micro Devices, Inc."
+  private let nvidia = "NVIDIA Corporation"
+
+  /// Holds a table of `Tools/gpu-check` to `lines`; with TI_GPU_WRITE_TABLES=1 in the environment writes it.
+  private func expectTable(_ name: String, _ lines: [String]) throws {
+    let package = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let file = package.appendingPathComponent("Tools/gpu-check/\(name)")
+    if ProcessInfo.processInfo.environment["TI_GPU_WRITE_TABLES"] == "1" {
+      return try Data(lines.map { $0 + "\n" }.joined().utf8).write(to: file)
+    }
+    let table = try String(contentsOf: file, encoding: .utf8).split(separator: "\n").map(String.init)
+    for line in Set(lines).subtracting(table).sorted() { Issue.record("\(name) lacks: \(line)") }
+    for line in Set(table).subtracting(lines).sorted() { Issue.record("\(name) has what no run asks for: \(line)") }
   }
 
   /// Stable Diffusion XL with each kind of block once: the programs are the same.
@@ -58,7 +87,7 @@ import TextualInversion
     struct File: Decodable { let shapes: [String: [String: Part]] }
     let file = try JSONDecoder().decode(File.self, from: Data(contentsOf: Fixtures.url("tensors.json")))
     let expected = try #require(file.shapes[model.name])
-    let backend = try dryBackend(computeUnits: 40)
+    let backend = try dryBackend(computeUnits: 40, vendor: amd)
     func part(_ load: (Zeros) throws -> Void) throws -> Part {
       let weights = Zeros()
       try load(weights)
@@ -77,17 +106,17 @@ import TextualInversion
     }
   }
 
-  private func dryBackend(computeUnits: Int) throws -> OpenCLBackend {
+  private func dryBackend(computeUnits: Int, vendor: String) throws -> OpenCLBackend {
     var options = OpenCLBackend.Options()
     options.isDryRun = true
     return try OpenCLBackend(
-      device: TestBackends.openCLDevice().with(computeUnits: computeUnits), precision: .float16, kernelForm: .gpu,
+      device: TestBackends.openCLDevice().with(computeUnits: computeUnits, vendor: vendor), precision: .float16,
+      kernelForm: .gpu,
       options: options)
   }
 
-  /// What a training step, a picture's latents and a drawn picture ask for, on a GPU of so many compute units.
-  private func programs(of model: ModelShape, computeUnits: Int) throws -> Set<String> {
-    let backend = try dryBackend(computeUnits: computeUnits)
+  /// What a training step, a picture's latents and a drawn picture ask for.
+  private func programs(of model: ModelShape, _ backend: OpenCLBackend) throws -> Set<String> {
     let vae = try AutoencoderKL(backend, model.autoencoder, weights: Zeros())
     func tensor(_ shape: Shape) throws -> Tensor<OpenCLBuffer> {
       try backend.upload(HostTensor(repeating: 0, shape), as: .float16)
@@ -100,33 +129,9 @@ import TextualInversion
     let latents: Shape = [1, side, side, 4]
     _ = try vae.decode(tensor(latents))
 
-    let encoders = try zip(model.textEncoders, model.textReadings()).map { configuration, reading in
-      try TextEncoder(backend, configuration, weights: Zeros(), reading: reading, differentiable: true)
-    }
-    let textEncoders = TextEncoders(backend, encoders[0], encoders.dropFirst().first)
-    let unet = try UNet(backend, model.unet, weights: Zeros(), gradients: textEncoders.gradientNames)
-    let components = model.textComponents.map(\.component)
-    let name = try Placeholder("<word>", vectors: 1)
-    var parameters: Parameters = [:]
-    for (component, configuration) in model.textComponents {
-      parameters[ParameterName(component, name.word)] = HostTensor(repeating: 0, [1, configuration.width])
-    }
-    func prompts(_ count: Int) -> [TokenBatch] {
-      model.textEncoders.map { configuration in
-        let word = Int32(configuration.vocabularySize)
-        return TokenBatch(
-          ids: (0..<count * 77).map { $0 % 77 == 76 ? Int32(configuration.endOfText) : word }, batch: count, length: 77)
-      }
-    }
-    let trainer = try Trainer(
-      backend: backend, textEncoders: textEncoders, unet: unet, schedule: NoiseSchedule(model.scheduler),
-      layout: RowLayout(words: [name], encoders: components), optimizer: AdamW(),
-      state: TrainingState(parameters: parameters, optimizer: AdamW(), precision: .float16))
-    let batch = Batch(
-      latents: HostTensor(repeating: 0, latents), noise: HostTensor(repeating: 0, latents), timesteps: [1],
-      tokens: prompts(1), cuts: [PictureCut(height: 64, width: 64)])
-    _ = try trainer.step([batch, batch], learningRate: 1)
-    let (target, weights) = try (backend.upload(batch.noise, as: .float32), tensor32([1, side, side, 1]))
+    let lesson = try Lesson(model, backend)
+    _ = try lesson.trainer.step([lesson.batch, lesson.batch], learningRate: 1)
+    let (target, weights) = try (tensor32(latents), tensor32([1, side, side, 1]))
     for huber in [nil, [1]] as [[Float]?] {
       for weights in [nil, weights] {
         _ = try backend.forward(
@@ -135,12 +140,57 @@ import TextualInversion
     }
 
     var rows: [Component: Tensor<OpenCLBuffer>] = [:]
-    for (name, table) in parameters { rows[name.encoder] = try backend.upload(table, as: .float32) }
-    var conditioning = try textEncoders.predict(prompts(2), rows: rows)
+    for (name, table) in lesson.parameters { rows[name.encoder] = try backend.upload(table, as: .float32) }
+    var conditioning = try lesson.textEncoders.predict(lesson.prompts(2), rows: rows)
     conditioning.sizes = Array(repeating: PictureCut(height: 64, width: 64).numbers, count: 2)
-    let prediction = try unet.predict(tensor([2, side, side, 4]), timesteps: [1, 1], conditioning: conditioning)
+    let prediction = try lesson.unet.predict(
+      tensor([2, side, side, 4]), timesteps: [1, 1], conditioning: conditioning)
     _ = try backend.download(prediction)
     return backend.programs.asked
+  }
+
+  /// What it takes to train one word on a model of zeros.
+  private struct Lesson {
+    let model: ModelShape
+    let textEncoders: TextEncoders<OpenCLBackend>
+    let unet: UNet<OpenCLBackend>
+    let parameters: Parameters
+    let trainer: Trainer<OpenCLBackend>
+
+    init(_ model: ModelShape, _ backend: OpenCLBackend) throws {
+      self.model = model
+      let encoders = try zip(model.textEncoders, model.textReadings()).map { configuration, reading in
+        try TextEncoder(backend, configuration, weights: Zeros(), reading: reading, differentiable: true)
+      }
+      textEncoders = TextEncoders(backend, encoders[0], encoders.dropFirst().first)
+      unet = try UNet(backend, model.unet, weights: Zeros(), gradients: textEncoders.gradientNames)
+      let name = try Placeholder("<word>", vectors: 1)
+      var parameters: Parameters = [:]
+      for (component, configuration) in model.textComponents {
+        parameters[ParameterName(component, name.word)] = HostTensor(repeating: 0, [1, configuration.width])
+      }
+      self.parameters = parameters
+      trainer = try Trainer(
+        backend: backend, textEncoders: textEncoders, unet: unet, schedule: NoiseSchedule(model.scheduler),
+        layout: RowLayout(words: [name], encoders: model.textComponents.map(\.component)), optimizer: AdamW(),
+        state: TrainingState(parameters: parameters, optimizer: AdamW(), precision: .float16))
+    }
+
+    func prompts(_ count: Int) -> [TokenBatch] {
+      model.textEncoders.map { configuration in
+        let word = Int32(configuration.vocabularySize)
+        return TokenBatch(
+          ids: (0..<count * 77).map { $0 % 77 == 76 ? Int32(configuration.endOfText) : word }, batch: count, length: 77)
+      }
+    }
+
+    var batch: Batch {
+      let side = model.resolution / model.autoencoder.sizeMultiple
+      let latents = HostTensor(repeating: 0, [1, side, side, 4])
+      return Batch(
+        latents: latents, noise: latents, timesteps: [1], tokens: prompts(1),
+        cuts: [PictureCut(height: 64, width: 64)])
+    }
   }
 
   /// Weights of any name and shape.
@@ -183,10 +233,11 @@ import TextualInversion
 }
 
 extension OpenCLDevice {
-  /// The device as if it had another number of compute units.
-  fileprivate func with(computeUnits: Int) throws -> OpenCLDevice {
+  /// The device as if another had made it, with another number of compute units.
+  fileprivate func with(computeUnits: Int, vendor: String) throws -> OpenCLDevice {
     var fields = try #require(JSONSerialization.jsonObject(with: JSONEncoder().encode(self)) as? [String: Any])
     fields["compute_units"] = computeUnits
+    fields["vendor"] = vendor
     return try JSONDecoder().decode(OpenCLDevice.self, from: JSONSerialization.data(withJSONObject: fields))
   }
 }

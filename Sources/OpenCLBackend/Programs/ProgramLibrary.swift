@@ -34,6 +34,8 @@ final class ProgramLibrary {
   private(set) var buildCount = 0
   /// What `ask` was told of: a line a program, its sources and its defines, as `Tools/gpu-check/programs.txt` has them.
   private(set) var asked: Set<String> = []
+  /// The launches that `ask` was told of, in order, as `Tools/gpu-check/step.txt` has them.
+  private(set) var askedLaunches: [String] = []
 
   private struct KernelKey: Hashable {
     let parameters: AnyHashable
@@ -56,16 +58,32 @@ final class ProgramLibrary {
     let key = KernelKey(parameters: parameters, storage: storage, name: name)
     if let kernel = kernels[key] { return kernel }
     try parameters.check(limits)
-    let kernel = try self.kernel(name, of: ProgramSource(parameters, storage: storage))
+    let kernel = try self.kernel(name, of: ProgramSource(parameters, storage: storage, device: device))
     kernels[key] = kernel
     return kernel
   }
 
-  /// Notes that a program would be built.
-  func ask<Parameters: KernelParameters>(_ parameters: Parameters) throws(OperationError) {
+  /// Notes that a program would be built and a kernel of it launched.
+  func ask<Parameters: KernelParameters>(
+    _ name: String, _ parameters: Parameters, storage: ElementType, _ size: WorkSize,
+    _ arguments: [any KernelArgument]
+  ) throws(OperationError) {
     try parameters.check(limits)
     let sources = EmbeddedSources.common + Parameters.sharedSources + [Parameters.source]
-    asked.insert(sources.joined(separator: " ") + " :" + parameters.defines.map { " \($0.name)=\($0.value)" }.joined())
+    let defines = parameters.defines.map { " \($0.name)=\($0.value)" }.joined()
+    asked.insert(sources.joined(separator: " ") + " :" + defines)
+    // Buffers by a letter, so that what is passed twice is seen.
+    var letters: [ObjectIdentifier: Int] = [:]
+    let words = arguments.map { argument in
+      guard let extent = argument.extent else { return "\(argument)" }
+      let letter = letters[extent.buffer, default: letters.count]
+      letters[extent.buffer] = letter
+      return "\(UnicodeScalar(UInt8(97 + letter))):\(extent.byteCount)"
+    }
+    let axes = { (numbers: [Int]) in numbers.map(String.init).joined(separator: "x") }
+    askedLaunches.append(
+      "\(name) \(axes(size.groups)) \(axes(size.local)) \(words.joined(separator: " ")) : "
+        + "\(Parameters.source) \(storage.rawValue)\(defines)")
   }
 
   func kernel(_ name: String, of source: ProgramSource) throws(OperationError) -> Kernel {

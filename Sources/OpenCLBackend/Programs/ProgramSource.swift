@@ -42,8 +42,11 @@ struct ProgramSource: Sendable, Hashable {
     self.options = options
   }
 
-  /// The program of a kernel family over one storage type. `#line` lets build logs name file and line.
-  init<Parameters: KernelParameters>(_ parameters: Parameters, storage: ElementType) throws(OperationError) {
+  /// The program of a kernel family over one storage type, as `device` is to build it. `#line` lets build logs name file and
+  /// line.
+  init<Parameters: KernelParameters>(_ parameters: Parameters, storage: ElementType, device: OpenCLDevice)
+    throws(OperationError)
+  {
     var text = ""
     for name in EmbeddedSources.common + Parameters.sharedSources + [Parameters.source] {
       text += "#line 1 \"\(name)\"\n" + (try EmbeddedSources.text(name)) + "\n"
@@ -51,7 +54,7 @@ struct ProgramSource: Sendable, Hashable {
     name = "\(Parameters.source) (\(storage.rawValue))"
     self.text = text
     var options = ["-cl-std=CL1.2", "-cl-mad-enable", "-D STORAGE=\(storage.kernelNumber)"]
-    options += parameters.defines.map(\.description)
+    options += device.buildOptions + parameters.defines.map(\.description)
     self.options = options.joined(separator: " ")
   }
 
@@ -66,6 +69,15 @@ struct ProgramSource: Sendable, Hashable {
       hash.update(data: Data("\(part.utf8.count)\n\(part)".utf8))
     }
     return hash.finalize().map { String(format: "%02x", $0) }.joined()
+  }
+}
+
+extension OpenCLDevice {
+  /// What the driver's compiler takes beside the language's own options.
+  ///
+  /// Intel's gives an item half of the registers that an Arc has; the larger tiles and attention need all of them.
+  fileprivate var buildOptions: [String] {
+    kind == .gpu && platform.hasPrefix("Intel") ? ["-cl-intel-256-GRF-per-thread"] : []
   }
 }
 

@@ -5,6 +5,13 @@ import Tensors
 protocol KernelArgument {
   /// Binds the value at `index` and returns the status.
   func bind(_ kernel: cl_kernel, _ index: cl_uint) -> cl_int
+
+  /// The memory it stands for: which buffer, and how many bytes of it hold something. Nil for a number.
+  var extent: (buffer: ObjectIdentifier, byteCount: Int)? { get }
+}
+
+extension KernelArgument {
+  var extent: (buffer: ObjectIdentifier, byteCount: Int)? { nil }
 }
 
 extension OpenCLBuffer: KernelArgument {
@@ -12,10 +19,14 @@ extension OpenCLBuffer: KernelArgument {
     var raw: cl_mem? = memory.raw
     return clSetKernelArg(kernel, index, MemoryLayout<cl_mem?>.size, &raw)
   }
+
+  var extent: (buffer: ObjectIdentifier, byteCount: Int)? { (ObjectIdentifier(self), capacity) }
 }
 
 extension Tensor: KernelArgument where Storage == OpenCLBuffer {
   func bind(_ kernel: cl_kernel, _ index: cl_uint) -> cl_int { storage.bind(kernel, index) }
+
+  var extent: (buffer: ObjectIdentifier, byteCount: Int)? { (ObjectIdentifier(storage), shape.byteCount(type)) }
 }
 
 /// A kernel's `int`. A size that does not fit is refused by the status, never cut.

@@ -14,20 +14,28 @@ public final class CPUBackend: Backend {
 
   public let name: String
   public let precision: ElementType
-  let pool = MemoryPool()
+  let pool: MemoryPool
   let products: Products
   let engine: ProductEngine
+  /// Whether memory is taken and nothing computed.
+  let isDryRun: Bool
 
-  public init(
+  public convenience init(
     precision: ElementType = .float32, engine: ProductEngine = .automatic
   ) throws(OperationError) {
+    try self.init(precision: precision, engine: engine, isDryRun: false)
+  }
+
+  private init(precision: ElementType, engine: ProductEngine, isDryRun: Bool) throws(OperationError) {
     guard !vector_instruction_set_is_missing() else {
       let sets = (0..<vector_instruction_sets()).map { String(cString: vector_instruction_set_name($0)) }
       throw OperationError(.unsupported, "TI_GPU_INSTRUCTION_SET", "this processor has \(sets.joined(separator: ", "))")
     }
     self.precision = precision
     self.engine = engine
-    products = try Products()
+    self.isDryRun = isDryRun
+    pool = MemoryPool(isDryRun: isDryRun)
+    products = try Products(isDryRun: isDryRun)
     var usesOneDNN = false
     for type in CPUBackend.oneDNNTypes(precision, engine) where !usesOneDNN {
       usesOneDNN = try products.isFast(
@@ -66,6 +74,10 @@ public final class CPUBackend: Backend {
 
   public var memory: MemoryUse { pool.use }
 
+  public func dryRun() throws(OperationError) -> CPUBackend {
+    try CPUBackend(precision: precision, engine: engine, isDryRun: true)
+  }
+
   public func upload(_ tensor: HostTensor, as type: ElementType) throws(OperationError) -> Tensor<CPUStorage> {
     let result = try empty(tensor.shape, type, "upload")
     tensor.values.withUnsafeBytes { source in
@@ -76,6 +88,7 @@ public final class CPUBackend: Backend {
   }
 
   public func download(_ tensor: Tensor<CPUStorage>) throws(OperationError) -> HostTensor {
+    if isDryRun { return HostTensor(repeating: 0, tensor.shape) }
     let count = tensor.shape.count
     let values = [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
       if let base = buffer.baseAddress { convert(base, .float32, tensor.bytes, tensor.type, count) }

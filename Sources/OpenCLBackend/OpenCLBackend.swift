@@ -43,7 +43,7 @@ public final class OpenCLBackend: StorageBackend {
     var list: cl_device_id? = raw
     var status: cl_int = 0
     let context = try ContextHandle(clCreateContext(nil, 1, &list, nil, nil, &status), status, "clCreateContext")
-    pool = BufferPool(context: context, limits: limits)
+    pool = BufferPool(context: context, limits: limits, isDryRun: options.isDryRun)
     queue = try CommandQueue(
       context: context, device: raw, limits: limits, isProfiling: options.isProfiling, isDryRun: options.isDryRun)
     programs = ProgramLibrary(

@@ -24,6 +24,11 @@ public struct HostTensor: Sendable, Equatable {
     self.init(shape, Array(repeating: value, count: shape.count))
   }
 
+  /// A tensor whose values nobody reads, for dry runs. As nobody writes them either, they take no memory.
+  package static func blank(_ shape: Shape) -> HostTensor {
+    HostTensor(shape, [Float](unsafeUninitializedCapacity: shape.count) { _, count in count = shape.count })
+  }
+
   /// The same values under another shape of the same count.
   package func reshaped(_ shape: Shape) -> HostTensor { HostTensor(shape, values) }
 

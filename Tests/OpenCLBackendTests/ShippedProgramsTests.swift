@@ -141,10 +141,11 @@ import TextualInversion
 
     var rows: [Component: Tensor<OpenCLBuffer>] = [:]
     for (name, table) in lesson.parameters { rows[name.encoder] = try backend.upload(table, as: .float32) }
-    var conditioning = try lesson.textEncoders.predict(lesson.prompts(2), rows: rows)
+    var conditioning = try lesson.textEncoders.forward(lesson.prompts(2), rows: rows, keeping: .nothing).conditioning
     conditioning.sizes = Array(repeating: PictureCut(height: 64, width: 64).numbers, count: 2)
-    let prediction = try lesson.unet.predict(
-      tensor([2, side, side, 4]), timesteps: [1, 1], conditioning: conditioning)
+    let prediction = try lesson.unet.forward(
+      tensor([2, side, side, 4]), timesteps: [1, 1], conditioning: conditioning, keeping: .nothing
+    ).prediction
     _ = try backend.download(prediction)
     return backend.programs.asked
   }

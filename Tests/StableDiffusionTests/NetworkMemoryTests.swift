@@ -54,7 +54,9 @@ import Testing
       HostTensor(repeating: 0.5, [1, 77, unet.configuration.contextWidth]), as: backend.precision)
     let before = backend.memory.currentBytes
     func predict() throws -> HostTensor {
-      try backend.download(unet.predict(sample, timesteps: [10], conditioning: Conditioning(context: context)))
+      try backend.download(
+        unet.forward(sample, timesteps: [10], conditioning: Conditioning(context: context), keeping: .nothing)
+          .prediction)
     }
     let first = try predict()
     #expect(backend.memory.currentBytes == before)

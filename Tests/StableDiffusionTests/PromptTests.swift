@@ -166,7 +166,7 @@ import Testing
       let chunks = prompts.map { tokenizer.chunks($0) }
       return [chunks[0], chunks[1] + [tokenizer.emptyChunk]]
     }
-    let conditioning = try fixture.model().textEncoders(on: backend).predict(chunks: chunks, rows: [:])
+    let conditioning = try fixture.model().textEncoders(on: backend).conditioning(chunks: chunks, rows: [:])
     let context = try backend.download(conditioning.context)
     let pooled = try backend.download(try #require(conditioning.pooled))
     let (expected, expectedPooled) = (try file.tensor("xl.context"), try file.tensor("xl.pooled"))
@@ -177,7 +177,7 @@ import Testing
     // Prompts of different numbers of chunks are a caller's mistake, and no trap.
     let uneven = chunks.map { [$0[0], Array($0[1].prefix(1))] }
     #expect(throws: OperationError.self) {
-      try fixture.model().textEncoders(on: backend).predict(chunks: uneven, rows: [:])
+      try fixture.model().textEncoders(on: backend).conditioning(chunks: uneven, rows: [:])
     }
   }
 

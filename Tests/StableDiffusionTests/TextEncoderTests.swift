@@ -45,7 +45,7 @@ import Testing
       let expected = try file.tensor("\(names[component] ?? "").embedding_gradient")
       #expect(try relativeError(backend.download(gradient), expected) < tolerance, "\(component)")
     }
-    let predicted = try encoders.predict(tokens, rows: [:])
+    let predicted = try encoders.forward(tokens, rows: [:], keeping: .nothing).conditioning
     #expect(try backend.download(predicted.context) == backend.download(conditioning.context))
   }
 
@@ -101,9 +101,9 @@ import Testing
     let replaced = TokenBatch(
       ids: tokens.ids.map { $0 == word ? Int32(encoder.configuration.vocabularySize) : $0 }, batch: tokens.batch,
       length: tokens.length)
-    let plain = try backend.download(encoder.predict(tokens, rows: nil).context)
+    let plain = try backend.download(encoder.forward(tokens, rows: nil, keeping: .nothing).conditioning.context)
     let byRow = try backend.download(
-      encoder.predict(replaced, rows: backend.upload(row, as: .float32)).context)
+      encoder.forward(replaced, rows: backend.upload(row, as: .float32), keeping: .nothing).conditioning.context)
     #expect(plain == byRow)
   }
 

@@ -39,8 +39,10 @@ import Testing
     #expect((gradient.pooled != nil) == file.names.contains("unet.pooled"))
     if let pooled = gradient.pooled { try expect(pooled, "unet.pooled_gradient") }
 
-    let predicted = try unet.predict(input.sample, timesteps: input.timesteps, conditioning: input.conditioning)
-    #expect(try backend.download(predicted) == backend.download(prediction), "predict and forward are the same numbers")
+    let predicted = try unet.forward(
+      input.sample, timesteps: input.timesteps, conditioning: input.conditioning, keeping: .nothing
+    ).prediction
+    #expect(try backend.download(predicted) == backend.download(prediction), "whatever is kept")
   }
 
   /// Where the first text encoder's rows alone are trained, no gradient of pooled text is made, and nothing below the first
@@ -94,13 +96,13 @@ import Testing
     let unet = try fixture.unet(backend, gradients: [])
     let input = try Input(fixture.outputs(), "", on: backend)
     #expect(throws: OperationError.self) {
-      try unet.predict(input.sample, timesteps: [1], conditioning: input.conditioning)
+      try unet.forward(input.sample, timesteps: [1], conditioning: input.conditioning)
     }
     #expect(throws: OperationError.self) {
-      try unet.predict(input.conditioning.context, timesteps: input.timesteps, conditioning: input.conditioning)
+      try unet.forward(input.conditioning.context, timesteps: input.timesteps, conditioning: input.conditioning)
     }
     #expect(throws: OperationError.self) {
-      try unet.predict(input.sample, timesteps: input.timesteps, conditioning: Conditioning(context: input.sample))
+      try unet.forward(input.sample, timesteps: input.timesteps, conditioning: Conditioning(context: input.sample))
     }
 
     let xl = ModelFixture.xl[0]
@@ -112,7 +114,7 @@ import Testing
       if !sizes { conditioning.sizes = nil }
       if pooled && sizes { conditioning.sizes?[1].removeLast() }
       #expect(throws: OperationError.self) {
-        try unetXL.predict(inputXL.sample, timesteps: inputXL.timesteps, conditioning: conditioning)
+        try unetXL.forward(inputXL.sample, timesteps: inputXL.timesteps, conditioning: conditioning)
       }
     }
   }

@@ -19,21 +19,26 @@ final class MemoryPool: Sendable {
     var waitingBytes = 0
     var currentBytes = 0
     var peakBytes = 0
+    var reservedBytes = 0
+    let isDryRun: Bool
+
+    init(isDryRun: Bool) { self.isDryRun = isDryRun }
 
     mutating func take(_ capacity: Int) -> Block? {
       var block = waiting[capacity]?.popLast()
       if block != nil {
         waitingBytes -= capacity
       } else {
-        block = MemoryPool.fresh(capacity)
+        block = fresh(capacity)
         if block == nil {
           releaseWaitingBlocks()
-          block = MemoryPool.fresh(capacity)
+          block = fresh(capacity)
         }
       }
       guard block != nil else { return nil }
       currentBytes += capacity
       peakBytes = max(peakBytes, currentBytes)
+      reservedBytes = max(reservedBytes, currentBytes + waitingBytes)
       return block
     }
 
@@ -41,7 +46,7 @@ final class MemoryPool: Sendable {
       currentBytes -= block.capacity
       // What waits may take a quarter of what is used: a step's activations come back whole, a model's weights go.
       if waitingBytes + block.capacity > max(512 << 20, currentBytes / 4) {
-        free(block.pointer)
+        release(block)
       } else {
         waiting[block.capacity, default: []].append(block)
         waitingBytes += block.capacity
@@ -49,23 +54,54 @@ final class MemoryPool: Sendable {
     }
 
     mutating func releaseWaitingBlocks() {
-      for blocks in waiting.values { blocks.forEach { free($0.pointer) } }
+      for blocks in waiting.values { blocks.forEach(release) }
       waiting.removeAll()
       waitingBytes = 0
     }
+
+    /// Memory from the system. A dry run has its addresses alone, which take no memory as long as nobody writes there: more of them
+    /// than the machine has memory.
+    private func fresh(_ capacity: Int) -> Block? {
+      if isDryRun {
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let pointer = mmap(nil, capacity, PROT_READ | PROT_WRITE, flags, -1, 0), pointer != MAP_FAILED
+        else { return nil }
+        return Block(pointer: pointer, capacity: capacity)
+      }
+      var pointer: UnsafeMutableRawPointer?
+      let isLarge = capacity >= 2 * HostMemory.largePage
+      guard posix_memalign(&pointer, isLarge ? HostMemory.largePage : 64, capacity) == 0, let pointer
+      else { return nil }
+      HostMemory.preferLargePages(UnsafeMutableRawBufferPointer(start: pointer, count: capacity))
+      return Block(pointer: pointer, capacity: capacity)
+    }
+
+    private func release(_ block: Block) {
+      if isDryRun { munmap(block.pointer, block.capacity) } else { free(block.pointer) }
+    }
   }
 
-  private let state = Mutex(State())
+  private let isDryRun: Bool
+  private let state: Mutex<State>
+
+  init(isDryRun: Bool = false) {
+    self.isDryRun = isDryRun
+    state = Mutex(State(isDryRun: isDryRun))
+  }
 
   deinit { state.withLock { $0.releaseWaitingBlocks() } }
 
   var use: MemoryUse {
-    state.withLock { MemoryUse(currentBytes: $0.currentBytes, peakBytes: $0.peakBytes, limitBytes: HostMemory.limit) }
+    state.withLock {
+      MemoryUse(
+        currentBytes: $0.currentBytes, peakBytes: $0.peakBytes, reservedBytes: $0.reservedBytes,
+        limitBytes: HostMemory.limit)
+    }
   }
 
   /// `bytes` of memory, not cleared.
   func allocate(_ bytes: Int, for operation: String) throws(OperationError) -> CPUStorage {
-    guard bytes <= HostMemory.limit, case let capacity = MemoryPool.capacity(bytes),
+    guard bytes <= (isDryRun ? 1 << 46 : HostMemory.limit), case let capacity = MemoryPool.capacity(bytes),
       let block = state.withLock({ $0.take(capacity) })
     else {
       throw OperationError(
@@ -75,14 +111,6 @@ final class MemoryPool: Sendable {
   }
 
   fileprivate func giveBack(_ block: Block) { state.withLock { $0.giveBack(block) } }
-
-  private static func fresh(_ capacity: Int) -> Block? {
-    var pointer: UnsafeMutableRawPointer?
-    let isLarge = capacity >= 2 * HostMemory.largePage
-    guard posix_memalign(&pointer, isLarge ? HostMemory.largePage : 64, capacity) == 0, let pointer else { return nil }
-    HostMemory.preferLargePages(UnsafeMutableRawBufferPointer(start: pointer, count: capacity))
-    return Block(pointer: pointer, capacity: capacity)
-  }
 
   /// The class of a request: its size rounded up to an eighth of the power of two below it.
   static func capacity(_ bytes: Int) -> Int {

@@ -5,7 +5,7 @@ import Foundation
 ///
 /// What an index computes is a function of the index alone and callers cut their work into pieces of fixed size, so results do not
 /// depend on how many threads there are.
-func parallel(_ count: Int, _ body: (Int) -> Void) {
+private func concurrently(_ count: Int, _ body: (Int) -> Void) {
   if count == 1 { return body(0) }
   guard count > 1 else { return }
   withoutActuallyEscaping(body) { body in
@@ -19,11 +19,18 @@ private struct Work: @unchecked Sendable {
   let body: (Int) -> Void
 }
 
-/// Cuts `0..<count` into pieces of `size` and runs `body` over each: the piece's start and its length.
-func parallel(_ count: Int, by size: Int, _ body: (_ start: Int, _ length: Int) -> Void) {
-  parallel((count + size - 1) / size) { piece in
-    let start = piece * size
-    body(start, min(size, count - start))
+extension CPUBackend {
+  /// Runs `body` for every index below `count`, spread over the machine's cores; in a dry run for none.
+  func parallel(_ count: Int, _ body: (Int) -> Void) {
+    if !isDryRun { concurrently(count, body) }
+  }
+
+  /// Cuts `0..<count` into pieces of `size` and runs `body` over each: the piece's start and its length.
+  func parallel(_ count: Int, by size: Int, _ body: (_ start: Int, _ length: Int) -> Void) {
+    parallel((count + size - 1) / size) { piece in
+      let start = piece * size
+      body(start, min(size, count - start))
+    }
   }
 }
 

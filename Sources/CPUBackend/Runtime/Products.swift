@@ -5,6 +5,7 @@ import Tensors
 /// oneDNN's products of activations with frozen weights: what layout weights take, and compiled primitives by their sizes.
 final class Products {
   private let engine: OpaquePointer
+  private let isDryRun: Bool
   private var compiled: [Key: Compiled] = [:]
 
   private struct Key: Hashable {
@@ -17,7 +18,8 @@ final class Products {
     let scratchBytes: Int
   }
 
-  init() throws(OperationError) {
+  init(isDryRun: Bool) throws(OperationError) {
+    self.isDryRun = isDryRun
     var engine: OpaquePointer?
     guard onednn_engine_create(&engine) == onednn_success, let engine else {
       throw OperationError(.deviceFailure, "dnnl_engine_create", "oneDNN finds no CPU engine")
@@ -58,7 +60,7 @@ final class Products {
     var bytes = 0
     try check(onednn_preferred_layout(engine, &c, &layout, &bytes), operation)
     let storage = try pool.allocate(bytes, for: operation)
-    try check(onednn_pack(engine, &c, layout, weights, storage.pointer), operation)
+    if !isDryRun { try check(onednn_pack(engine, &c, layout, weights, storage.pointer), operation) }
     return PackedWeights(operation: shape.operation, element: shape.element, layout: layout, storage: storage)
   }
 
@@ -76,6 +78,7 @@ final class Products {
       self.compiled[key] = compiled
     }
     let scratch = compiled.scratchBytes > 0 ? try pool.allocate(compiled.scratchBytes, for: operation) : nil
+    if isDryRun { return }
     // A pointer does not keep its storage alive.
     let status = withExtendedLifetime((scratch, x, y)) {
       onednn_execute(

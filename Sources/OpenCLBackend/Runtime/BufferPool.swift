@@ -30,8 +30,11 @@ final class BufferPool: Sendable {
     var free: [Int: [MemoryHandle]] = [:]
     var current = 0
     var peak = 0
-    /// Bytes held from the driver, in use or not.
+    /// Bytes held from the driver, in use or not, and the most that ever were.
     var reserved = 0
+    var peakReserved = 0
+    /// What stands for every buffer of a dry run.
+    var placeholder: MemoryHandle?
     var allocations = 0
   }
 
@@ -40,16 +43,22 @@ final class BufferPool: Sendable {
 
   private let context: ContextHandle
   private let limits: DeviceLimits
+  /// Whether buffers are counted and not made.
+  private let isDryRun: Bool
   private let state = Mutex(State())
 
-  init(context: ContextHandle, limits: DeviceLimits) {
+  init(context: ContextHandle, limits: DeviceLimits, isDryRun: Bool = false) {
     self.context = context
     self.limits = limits
+    self.isDryRun = isDryRun
   }
 
   /// Bytes in buffers that someone holds.
   var use: MemoryUse {
-    state.withLock { MemoryUse(currentBytes: $0.current, peakBytes: $0.peak, limitBytes: limits.memory) }
+    state.withLock {
+      MemoryUse(
+        currentBytes: $0.current, peakBytes: $0.peak, reservedBytes: $0.peakReserved, limitBytes: limits.memory)
+    }
   }
   var reservedBytes: Int { state.withLock { $0.reserved } }
   /// How often the driver was asked for memory.
@@ -80,6 +89,7 @@ final class BufferPool: Sendable {
     }
     state.withLock {
       $0.reserved += size
+      $0.peakReserved = max($0.peakReserved, $0.reserved)
       $0.allocations += 1
       $0.current += size
       $0.peak = max($0.peak, $0.current)
@@ -102,9 +112,12 @@ final class BufferPool: Sendable {
   }
 
   private func allocate(_ size: Int) throws(OperationError) -> MemoryHandle {
+    if isDryRun, let placeholder = state.withLock({ $0.placeholder }) { return placeholder }
     var status: cl_int = 0
-    let raw = clCreateBuffer(context.raw, cl_mem_flags(CL_MEM_READ_WRITE), size, nil, &status)
-    return try MemoryHandle(raw, status, "clCreateBuffer")
+    let raw = clCreateBuffer(context.raw, cl_mem_flags(CL_MEM_READ_WRITE), isDryRun ? 1 : size, nil, &status)
+    let memory = try MemoryHandle(raw, status, "clCreateBuffer")
+    if isDryRun { state.withLock { $0.placeholder = memory } }
+    return memory
   }
 
   /// Before `size` more bytes are asked of the driver: gives free buffers back, the largest first, while more than half of what

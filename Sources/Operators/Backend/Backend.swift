@@ -32,12 +32,15 @@ public protocol StorageBackend: AnyObject {
 public struct MemoryUse: Sendable, Hashable {
   public let currentBytes: Int
   public let peakBytes: Int
+  /// The most that was taken from the device at a time: what is held, and what the pool keeps for the next who asks.
+  public let reservedBytes: Int
   /// What the device has; more than this can't be held at a time.
   public let limitBytes: Int
 
-  public init(currentBytes: Int, peakBytes: Int, limitBytes: Int) {
+  public init(currentBytes: Int, peakBytes: Int, reservedBytes: Int, limitBytes: Int) {
     self.currentBytes = currentBytes
     self.peakBytes = peakBytes
+    self.reservedBytes = reservedBytes
     self.limitBytes = limitBytes
   }
 }
@@ -45,7 +48,14 @@ public struct MemoryUse: Sendable, Hashable {
 /// Everything a Stable Diffusion training step needs. A backend that lacks an operation does not compile.
 public protocol Backend: MatmulBackend, ConvolutionBackend, AttentionBackend, NormalizationBackend, ElementwiseBackend,
   EmbeddingBackend
-{}
+{
+  associatedtype DryRun: Backend
+
+  /// A backend like this one of which everything can be asked and by which nothing is done: its memory is counted and never
+  /// touched, its tensors hold anything, and what is downloaded is zero. After a dry run of a model's own code `memory` says what the
+  /// run itself will take.
+  func dryRun() throws(OperationError) -> DryRun
+}
 
 /// What frozen weights are packed for. The backward copy is left out where no gradient passes.
 public struct Directions: OptionSet, Sendable, Hashable {

@@ -32,6 +32,9 @@ open class Decorated<B: Backend>: Backend {
 
   open func synchronize() throws(OperationError) { try backend.synchronize() }
 
+  /// The decorated backend's own.
+  public func dryRun() throws(OperationError) -> B.DryRun { try backend.dryRun() }
+
   // MARK: - MatmulBackend
 
   open func pack(_ op: Linear, weight: HostTensor, bias: HostTensor?, for directions: Directions)

@@ -14,7 +14,7 @@ struct AutoencoderAttention<B: Backend> {
       heads: 1, bias: true)
   }
 
-  func predict(_ x: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
+  func forward(_ x: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
     let rows: Shape = [x.shape[0], x.shape[1] * x.shape[2], x.shape[3]]
     let normal = try norm.forward(x).y.reshaped(rows)
     return try attention.forward(normal, context: normal, residual: x.reshaped(rows)).y.reshaped(x.shape)

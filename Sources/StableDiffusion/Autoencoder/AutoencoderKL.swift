@@ -64,7 +64,7 @@ public struct AutoencoderKL<B: Backend> {
       shape.rank == 4 && shape.channels == configuration.pictureChannels && shape[1] % multiple == 0
         && shape[2] % multiple == 0, "AutoencoderKL.encode",
       "pixels \(shape); height and width must be whole multiples of \(multiple)")
-    let moments = try encoder.predict(pixels)
+    let moments = try encoder.forward(pixels)
     return try momentsConvolution?.forward(moments) ?? moments
   }
 
@@ -78,6 +78,6 @@ public struct AutoencoderKL<B: Backend> {
     try require(
       latents.shape.rank == 4 && latents.shape.channels == configuration.latentChannels, "AutoencoderKL.decode",
       "latents \(latents.shape) for \(configuration.latentChannels) channels")
-    return try decoder.predict(latentsConvolution?.forward(latents) ?? latents)
+    return try decoder.forward(latentsConvolution?.forward(latents) ?? latents)
   }
 }

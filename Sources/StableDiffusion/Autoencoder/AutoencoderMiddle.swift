@@ -16,9 +16,9 @@ struct AutoencoderMiddle<B: Backend> {
     second = try ResNet(scope["resnets.1"], channels, channels, groups: groups, epsilon: 1e-6)
   }
 
-  func predict(_ x: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
+  func forward(_ x: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
     var h = try first.forward(x).y
-    if let attention { h = try attention.predict(h) }
+    if let attention { h = try attention.forward(h) }
     return try second.forward(h).y
   }
 }

@@ -43,9 +43,9 @@ struct PictureDecoder<B: Backend> {
     convOut = try ConvolutionLayer(scope["conv_out"], channels, configuration.pictureChannels)
   }
 
-  func predict(_ latents: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
+  func forward(_ latents: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
     var h = try convIn.forward(latents)
-    h = try middle.predict(h)
+    h = try middle.forward(h)
     for level in levels {
       for resnet in level.resnets { h = try resnet.forward(h).y }
       if let upsample = level.upsample { h = try upsample.forward(backend.forward(Upsample(), h)) }

@@ -44,13 +44,13 @@ struct PictureEncoder<B: Backend> {
     convOut = try ConvolutionLayer(scope["conv_out"], channels, 2 * configuration.latentChannels)
   }
 
-  func predict(_ pixels: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
+  func forward(_ pixels: Tensor<B.Storage>) throws(OperationError) -> Tensor<B.Storage> {
     var h = try convIn.forward(pixels)
     for level in levels {
       for resnet in level.resnets { h = try resnet.forward(h).y }
       if let downsample = level.downsample { h = try downsample.forward(h) }
     }
-    h = try middle.predict(h)
+    h = try middle.forward(h)
     return try convOut.forward(normOut.forward(h).y)
   }
 }

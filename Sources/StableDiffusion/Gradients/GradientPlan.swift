@@ -9,8 +9,15 @@ struct GradientPlan {
   private var names: Set<GradientName>
   /// Whether the result of the layer asked for last takes a gradient: whether anything up to it read a name that does.
   private(set) var resultTakesGradient = false
+  private var stages = 0
 
   init(for names: Set<GradientName>) { self.names = names }
+
+  /// The number of the next stage: what it keeps is looked up by it.
+  mutating func nextStage() -> Int {
+    defer { stages += 1 }
+    return stages
+  }
 
   /// Where the gradient of the next layer goes, which takes the last one's result and reads `inputs` beside it.
   mutating func next(reading inputs: Set<GradientName> = []) -> GradientRoutes {

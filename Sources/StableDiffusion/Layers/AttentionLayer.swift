@@ -13,10 +13,15 @@ struct AttentionLayer<B: Backend> {
   private let toOutput: LinearLayer<B>
 
   struct Saved: Sendable {
+    /// nil where they are made again.
+    let projections: Projections?
+    let attention: Attention.Saved<B.Storage>
+  }
+
+  struct Projections: Sendable {
     let q: Tensor<B.Storage>
     let k: Tensor<B.Storage>
     let v: Tensor<B.Storage>
-    let attention: Attention.Saved<B.Storage>
   }
 
   /// - Parameters:
@@ -35,16 +40,21 @@ struct AttentionLayer<B: Backend> {
     toOutput = try LinearLayer(output, width, width)
   }
 
-  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, residual: Tensor<B.Storage>)
-    throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
-  {
-    let q = try toQuery.forward(x)
-    let k = try toKey.forward(context)
-    let v = try toValue.forward(context)
-    let attention = try backend.forward(op, q: q, k: k, v: v)
+  /// - Parameter keeping: `input` leaves out query, key and value; who asks for it makes them again with `projections`.
+  func forward(
+    _ x: Tensor<B.Storage>, context: Tensor<B.Storage>, residual: Tensor<B.Storage>, keeping: Keeping = .all
+  ) throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved) {
+    let projections = try projections(x, context: context)
+    let attention = try backend.forward(op, q: projections.q, k: projections.k, v: projections.v)
     return (
-      try toOutput.forward(attention.output, residual: residual), Saved(q: q, k: k, v: v, attention: attention)
+      try toOutput.forward(attention.output, residual: residual),
+      Saved(projections: keeping == .all ? projections : nil, attention: attention)
     )
+  }
+
+  /// Query, key and value.
+  func projections(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>) throws(OperationError) -> Projections {
+    Projections(q: try toQuery.forward(x), k: try toKey.forward(context), v: try toValue.forward(context))
   }
 
   /// `dx` of self-attention, through all three projections; the residual's gradient is `dy` itself.
@@ -75,8 +85,12 @@ struct AttentionLayer<B: Backend> {
   private func gradients(_ dy: Tensor<B.Storage>, _ saved: Saved, _ wanted: Attention.Gradients)
     throws(OperationError) -> Attention.InputGradients<B.Storage>
   {
-    try backend.backwardInput(
-      op, toOutput.backward(dy), q: saved.q, k: saved.k, v: saved.v, saved: saved.attention, gradients: wanted)
+    guard let projections = saved.projections else {
+      throw OperationError(.unsupported, "Attention.backwardInput", "query, key and value were not kept")
+    }
+    return try backend.backwardInput(
+      op, toOutput.backward(dy), q: projections.q, k: projections.k, v: projections.v, saved: saved.attention,
+      gradients: wanted)
   }
 }
 extension Attention.InputGradients {

@@ -1,3 +1,4 @@
+import ModelFiles
 import Operators
 import Tensors
 
@@ -6,41 +7,36 @@ extension ModelShape {
   /// picture takes hours, however flat it is.
   public static let longestSide = 8192
 
-  /// Throws `usage` where a side is longer than the longest, or where drawing a picture takes more than the device has, whatever else it takes: the decoder makes
-  /// one feature of its finest level from another.
+  /// Throws `usage` where a side is longer than the longest, or where drawing a picture takes more than the device has: a dry run of
+  /// the decoder tells.
   ///
-  /// - Parameters:
-  ///   - memory: of the device that decodes.
-  ///   - type: how it stores features.
-  public func checkDrawing(width: Int, height: Int, type: ElementType, memory: MemoryUse) throws(UserError) {
+  /// - Parameter backend: that decodes.
+  public func checkDrawing<B: Backend>(width: Int, height: Int, on backend: B) throws(UserError) {
     guard max(width, height) <= Self.longestSide else {
       throw UserError(
         .usage, "a picture of \(width)x\(height): sides of up to \(Self.longestSide) pixels can be drawn",
         remedy: "make it smaller")
     }
-    let least = Shape([2, height, width, autoencoder.levels.first ?? 1]).byteCount(type)
-    try Self.check("a picture of \(width)x\(height)", least, memory, remedy: "make it smaller")
-  }
-
-  /// Throws `usage` where a training step takes more than the device has, whatever else it takes: every residual block
-  /// of the UNet's finest level keeps its input for the way back.
-  ///
-  /// - Parameters:
-  ///   - memory: of the device that trains.
-  ///   - type: how it stores features.
-  public func checkTraining(resolution: Int, batchSize: Int, type: ElementType, memory: MemoryUse) throws(UserError) {
-    let side = resolution / max(1, autoencoder.sizeMultiple)
-    let level = unet.levels.first.map { [$0.layers, $0.channels] } ?? []
-    let least = Shape([2, batchSize, side, side] + level).byteCount(type)
-    try Self.check(
-      "a step over \(batchSize) pictures of \(resolution)x\(resolution)", least, memory,
-      remedy: "take a smaller --resolution or --batch-size")
-  }
-
-  private static func check(_ what: String, _ least: Int, _ memory: MemoryUse, remedy: String) throws(UserError) {
-    guard least > memory.limitBytes else { return }
+    let limit = backend.memory.limitBytes
+    guard let taken = memoryOfDrawing(width: width, height: height, on: backend), taken > limit else { return }
     func gibibytes(_ bytes: Int) -> String { "\((Double(bytes) / 0x1p30 * 10).rounded() / 10) GiB" }
-    let needed = least == .max ? "more memory than can be counted" : "at least \(gibibytes(least))"
-    throw UserError(.usage, "\(what) takes \(needed), the device has \(gibibytes(memory.limitBytes))", remedy: remedy)
+    let needed = taken == .max ? "more memory than the device has in one piece" : gibibytes(taken)
+    throw UserError(
+      .usage, "a picture of \(width)x\(height) takes \(needed), the device has \(gibibytes(limit))",
+      remedy: "make it smaller")
+  }
+
+  /// Bytes at the most; nil where no dry run is to be had, and the run itself will tell.
+  private func memoryOfDrawing<B: Backend>(width: Int, height: Int, on backend: B) -> Int? {
+    do {
+      let dry = try backend.dryRun()
+      let vae = try AutoencoderKL(dry, autoencoder, weights: BlankWeights(), parts: .decoder)
+      let multiple = autoencoder.sizeMultiple
+      let latents = HostTensor.blank([1, height / multiple, width / multiple, autoencoder.latentChannels])
+      _ = try vae.decode(dry.upload(latents, as: dry.precision))
+      return dry.memory.peakBytes
+    } catch {
+      return (error as? OperationError)?.code == .outOfMemory ? .max : nil
+    }
   }
 }

@@ -10,20 +10,20 @@ extension TextEncoders {
   ///   - chunks: for each encoder, the chunks of each prompt; every prompt has as many.
   ///   - rows: as in `forward`.
   ///   - warn: told where weights change a prompt by much as a whole.
-  /// - Throws: `UserError(.badData)` where weights leave no mean to restore, and what `predict` throws.
-  public func predict(
+  /// - Throws: `UserError(.badData)` where weights leave no mean to restore, and what `forward` throws.
+  public func conditioning(
     chunks: [[[PromptChunk]]], rows: [Component: Tensor<B.Storage>], warn: (String) -> Void = { _ in }
   ) throws -> Conditioning<B.Storage> {
     let prompts = chunks.first?.count ?? 0
     let count = chunks.first?.first?.count ?? 0
     guard count > 0, chunks.allSatisfy({ $0.count == prompts && $0.allSatisfy { $0.count == count } }) else {
-      throw OperationError(.invalidShape, "TextEncoders.predict", "prompts are not of as many chunks")
+      throw OperationError(.invalidShape, "TextEncoders.conditioning", "prompts are not of as many chunks")
     }
     let all = chunks.map { Array($0.joined()) }
     let tokens = all.map { chunks in
       TokenBatch(ids: chunks.flatMap(\.ids), batch: chunks.count, length: chunks[0].ids.count)
     }
-    var conditioning = try predict(tokens, rows: rows)
+    var conditioning = try forward(tokens, rows: rows, keeping: .nothing).conditioning
     if all.joined().contains(where: \.isWeighted) {
       var context = try backend.download(conditioning.context)
       var start = 0

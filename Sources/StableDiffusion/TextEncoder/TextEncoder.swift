@@ -31,7 +31,7 @@ public struct TextEncoder<B: Backend> {
 
   /// What backward needs. It gives its memory back piece by piece as backward consumes it.
   public struct Saved: Sendable {
-    fileprivate var blocks: [TextEncoderBlock<B>.Saved] = []
+    fileprivate var blocks: [Kept<Tensor<B.Storage>, TextEncoderBlock<B>.Saved>] = []
     fileprivate var contextNorm: LayerNormLayer<B>.Saved?
     fileprivate var pooler: TextPooler<B>.Saved?
   }
@@ -91,31 +91,19 @@ public struct TextEncoder<B: Backend> {
     try weights.finish(passingOver: (unread + (given == nil ? [] : [tableName])).map { "text_model.\($0)" })
   }
 
-  /// - Parameter rows: the rows of the ids from the vocabulary's end on, `[n, width]` in float32; nil where no id names
-  ///   one.
+  /// - Parameters:
+  ///   - rows: the rows of the ids from the vocabulary's end on, `[n, width]` in float32; nil where no id names one.
+  ///   - keeping: what each layer keeps for `backward`; with `nothing` there is none.
   /// - Returns: the context, `[batch, length, width]`, and where it is read pooled text, `[batch, pooledWidth]`.
-  public func forward(_ tokens: TokenBatch, rows: Tensor<B.Storage>?)
-    throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
-  {
-    try run(tokens, rows: rows, keeps: true)
-  }
-
-  /// The conditioning alone, with nothing kept for a backward pass.
-  public func predict(_ tokens: TokenBatch, rows: Tensor<B.Storage>?)
-    throws(OperationError) -> Conditioning<B.Storage>
-  {
-    try run(tokens, rows: rows, keeps: false).conditioning
-  }
-
-  private func run(_ tokens: TokenBatch, rows: Tensor<B.Storage>?, keeps: Bool)
+  public func forward(_ tokens: TokenBatch, rows: Tensor<B.Storage>?, keeping: Keeping = .all)
     throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
   {
     var x = try backend.forward(embedding, tokens, table: table, positions: positions, rows: rows)
     var saved = Saved()
     for block in blocks {
-      let blockSaved: TextEncoderBlock<B>.Saved
-      (x, blockSaved) = try block.forward(x)
-      if keeps { saved.blocks.append(blockSaved) }
+      let (y, blockSaved) = try block.forward(x)
+      if keeping != .nothing { saved.blocks.append(keeping == .input ? .input(x) : .all(blockSaved)) }
+      x = y
     }
     var conditioning = Conditioning(context: x)
     if let pooler { (conditioning.pooled, saved.pooler) = try pooler.forward(x, tokens) }
@@ -135,7 +123,10 @@ public struct TextEncoder<B: Backend> {
       dx = try backend.add(dx, pooler.backward(dPooled, poolerSaved))
     }
     for block in blocks.reversed() {
-      dx = try block.backward(dx, saved.blocks.removeLast())
+      switch saved.blocks.removeLast() {
+      case .all(let kept): dx = try block.backward(dx, kept)
+      case .input(let x): dx = try block.backward(dx, block.forward(x).saved)
+      }
     }
     return dx
   }

@@ -38,17 +38,27 @@ public struct TextEncoders<B: Backend> {
   /// - Parameters:
   ///   - tokens: the prompts as each encoder reads them, of one batch and length.
   ///   - rows: each encoder's rows of the ids from its vocabulary's end on, `[n, width]` in float32, where an id names one.
+  ///   - keeping: what each layer keeps for `backward`; with `nothing` there is none.
   /// - Returns: the conditioning, but for the sizes.
-  public func forward(_ tokens: [TokenBatch], rows: [Component: Tensor<B.Storage>])
+  public func forward(_ tokens: [TokenBatch], rows: [Component: Tensor<B.Storage>], keeping: Keeping = .all)
     throws(OperationError) -> (conditioning: Conditioning<B.Storage>, saved: Saved)
   {
-    var saved = Saved()
-    let conditioning = try joined(tokens) { component, encoder, tokens throws(OperationError) in
-      let (part, encoderSaved) = try encoder.forward(tokens, rows: rows[component])
-      saved.encoders.append(encoderSaved)
-      return part
+    try require(
+      tokens.count == encoders.count, "TextEncoders.forward",
+      "\(tokens.count) batches of tokens for \(encoders.count) text encoders")
+    func part(_ index: Int) throws(OperationError) -> (Conditioning<B.Storage>, TextEncoder<B>.Saved) {
+      let (component, encoder) = encoders[index]
+      return try encoder.forward(tokens[index], rows: rows[component], keeping: keeping)
     }
-    return (conditioning, saved)
+    var (whole, firstSaved) = try part(0)
+    var saved = Saved(encoders: [firstSaved])
+    for index in encoders.indices.dropFirst() {
+      let (next, nextSaved) = try part(index)
+      saved.encoders.append(nextSaved)
+      whole.context = try backend.forward(ConcatenateChannels(), whole.context, next.context)
+      whole.pooled = next.pooled ?? whole.pooled
+    }
+    return (whole, saved)
   }
 
   /// The gradient of what each encoder's token embedding gave, `[batch, length, width]`, of those that were built for it;
@@ -71,31 +81,5 @@ public struct TextEncoders<B: Backend> {
         ConditioningGradient(context: dOwn, pooled: gradient.pooled), encoderSaved)
     }
     return dEmbedded
-  }
-
-  /// The conditioning alone, but for the sizes, with nothing kept for a backward pass.
-  public func predict(_ tokens: [TokenBatch], rows: [Component: Tensor<B.Storage>])
-    throws(OperationError) -> Conditioning<B.Storage>
-  {
-    try joined(tokens) { component, encoder, tokens throws(OperationError) in
-      try encoder.predict(tokens, rows: rows[component])
-    }
-  }
-
-  /// What every encoder makes of its tokens, as one.
-  private func joined(
-    _ tokens: [TokenBatch],
-    _ part: (Component, TextEncoder<B>, TokenBatch) throws(OperationError) -> Conditioning<B.Storage>
-  ) throws(OperationError) -> Conditioning<B.Storage> {
-    try require(
-      tokens.count == encoders.count, "TextEncoders.forward",
-      "\(tokens.count) batches of tokens for \(encoders.count) text encoders")
-    var whole = try part(encoders[0].component, encoders[0].encoder, tokens[0])
-    for (place, tokens) in zip(encoders, tokens).dropFirst() {
-      let next = try part(place.component, place.encoder, tokens)
-      whole.context = try backend.forward(ConcatenateChannels(), whole.context, next.context)
-      whole.pooled = next.pooled ?? whole.pooled
-    }
-    return whole
   }
 }

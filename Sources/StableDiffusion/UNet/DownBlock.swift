@@ -46,13 +46,13 @@ struct DownBlock<B: Backend> {
 
   func forward(
     _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>,
-    keeps: Bool
+    keeping: UNetKeeping
   ) throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved) {
     var h = x
     var saved = Saved()
     for stage in stages {
       let stageSaved: UNetStage<B>.Saved
-      (h, stageSaved) = try stage.forward(h, time: time, context: context, keeps: keeps)
+      (h, stageSaved) = try stage.forward(h, time: time, context: context, keeping: keeping)
       saved.stages.append(stageSaved)
       skips.push(h)
     }

@@ -22,9 +22,12 @@ struct FeedForward<B: Backend> {
   func forward(_ x: Tensor<B.Storage>, residual: Tensor<B.Storage>)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
-    let widened = try widen.forward(x)
-    return (try narrow.forward(backend.forward(GEGLU(), widened), residual: residual), Saved(widened: widened))
+    let saved = try self.saved(x)
+    return (try narrow.forward(backend.forward(GEGLU(), saved.widened), residual: residual), saved)
   }
+
+  /// What forward saves.
+  func saved(_ x: Tensor<B.Storage>) throws(OperationError) -> Saved { Saved(widened: try widen.forward(x)) }
 
   /// `dx`; the residual's gradient is `dy` itself.
   func backward(_ dy: Tensor<B.Storage>, _ saved: Saved) throws(OperationError) -> Tensor<B.Storage> {

@@ -20,11 +20,11 @@ struct MiddleBlock<B: Backend> {
       scope, 1, configuration, level: level, inputs: level.channels, transformers: 0, plan: &plan)
   }
 
-  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, keeps: Bool)
+  func forward(_ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, keeping: UNetKeeping)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
-    let (h, firstSaved) = try first.forward(x, time: time, context: context, keeps: keeps)
-    let (y, secondSaved) = try second.forward(h, time: time, context: context, keeps: keeps)
+    let (h, firstSaved) = try first.forward(x, time: time, context: context, keeping: keeping)
+    let (y, secondSaved) = try second.forward(h, time: time, context: context, keeping: keeping)
     return (y, Saved(first: firstSaved, second: secondSaved))
   }
 

@@ -40,15 +40,15 @@ struct SpatialTransformer<B: Backend> {
       scope.packed(for: plan.next().directions)["proj_out"], channels, channels, isConvolution: isConvolution)
   }
 
-  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, keeps: Bool)
+  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, keeping: StageKeeping)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
     var (h, normSaved) = try norm.forward(x)
-    var saved = Saved(norm: below.kept(normSaved, if: keeps), blocks: [])
+    var saved = Saved(norm: below.kept(normSaved, if: keeping.stage != .nothing), blocks: [])
     h = try projectIn.forward(h.reshaped([x.shape[0], x.shape[1] * x.shape[2], x.shape[3]]))
     for block in blocks {
       let blockSaved: TransformerBlock<B>.Saved
-      (h, blockSaved) = try block.forward(h, context: context, keeps: keeps)
+      (h, blockSaved) = try block.forward(h, context: context, keeping: keeping)
       saved.blocks.append(blockSaved)
     }
     return (try projectOut.forward(h.reshaped(x.shape), residual: x), saved)

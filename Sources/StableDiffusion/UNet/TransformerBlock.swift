@@ -31,7 +31,8 @@ struct TransformerBlock<B: Backend> {
 
     struct Above: Sendable {
       let norm3: LayerNormLayer<B>.Saved
-      let feedForward: FeedForward<B>.Saved
+      /// nil where it is made again.
+      let feedForward: FeedForward<B>.Saved?
     }
   }
 
@@ -53,11 +54,13 @@ struct TransformerBlock<B: Backend> {
     feedForward = try FeedForward(upper["ff"], width)
   }
 
-  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, keeps: Bool)
+  func forward(_ x: Tensor<B.Storage>, context: Tensor<B.Storage>, keeping: StageKeeping)
     throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved)
   {
+    let keeps = keeping.stage != .nothing
     let (normal1, norm1Saved) = try norm1.forward(x)
-    let (h1, selfAttentionSaved) = try selfAttention.forward(normal1, context: normal1, residual: x)
+    let (h1, selfAttentionSaved) = try selfAttention.forward(
+      normal1, context: normal1, residual: x, keeping: keeping.attention)
     let (normal2, norm2Saved) = try norm2.forward(h1)
     let belowSaved = below.kept(
       Saved.Below(norm1: norm1Saved, selfAttention: selfAttentionSaved, norm2: norm2Saved), if: keeps)
@@ -65,19 +68,34 @@ struct TransformerBlock<B: Backend> {
     let crossSaved = cross.kept(crossAttentionSaved, if: keeps)
     let (normal3, norm3Saved) = try norm3.forward(h2)
     let (y, feedForwardSaved) = try feedForward.forward(normal3, residual: h2)
-    let aboveSaved = above.kept(Saved.Above(norm3: norm3Saved, feedForward: feedForwardSaved), if: keeps)
+    let aboveSaved = above.kept(
+      Saved.Above(norm3: norm3Saved, feedForward: keeping.perceptron == .all ? feedForwardSaved : nil), if: keeps)
     return (y, Saved(below: belowSaved, cross: crossSaved, above: aboveSaved))
   }
 
   func backward(_ saved: Saved, _ gradients: inout Gradients<B.Storage>) throws(OperationError) {
     guard let cross = saved.cross, let above = saved.above else { return }
     let dy = gradients.features
-    let dh2 = try norm3.backward(feedForward.backward(dy, above.feedForward), above.norm3, residual: dy)
+    let dh2 = try norm3.backward(dFeedForward(dy, above), above.norm3, residual: dy)
     gradients.features = dh2
     try crossAttention.backward(cross, &gradients, routes: self.cross)
     guard let below = saved.below else { return }
     let dh1 = try norm2.backward(gradients.features, below.norm2, residual: dh2)
-    gradients.features = try norm1.backward(
-      selfAttention.backward(dh1, below.selfAttention), below.norm1, residual: dh1)
+    gradients.features = try norm1.backward(dSelfAttention(dh1, below), below.norm1, residual: dh1)
+  }
+
+  private func dFeedForward(_ dy: Tensor<B.Storage>, _ saved: Saved.Above) throws(OperationError) -> Tensor<B.Storage> {
+    if let kept = saved.feedForward { return try feedForward.backward(dy, kept) }
+    return try feedForward.backward(dy, feedForward.saved(norm3.forward(saved.norm3.x).y))
+  }
+
+  private func dSelfAttention(_ dy: Tensor<B.Storage>, _ saved: Saved.Below) throws(OperationError) -> Tensor<B.Storage>
+  {
+    if saved.selfAttention.projections != nil { return try selfAttention.backward(dy, saved.selfAttention) }
+    let normal1 = try norm1.forward(saved.norm1.x).y
+    return try selfAttention.backward(
+      dy,
+      AttentionLayer<B>.Saved(
+        projections: selfAttention.projections(normal1, context: normal1), attention: saved.selfAttention.attention))
   }
 }

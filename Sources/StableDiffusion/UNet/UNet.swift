@@ -81,11 +81,38 @@ public struct UNet<B: Backend> {
   ///     width.
   ///   - timesteps: one for each sample.
   ///   - conditioning: the text encoders' result.
+  ///   - keeping: what is kept for `backward`; with `nothing` there is none.
   /// - Returns: the prediction, of the sample's shape.
-  public func forward(_ sample: Tensor<B.Storage>, timesteps: [Float], conditioning: Conditioning<B.Storage>)
-    throws(OperationError) -> (prediction: Tensor<B.Storage>, saved: Saved)
-  {
-    try run(sample, timesteps: timesteps, conditioning, keeps: true)
+  public func forward(
+    _ sample: Tensor<B.Storage>, timesteps: [Float], conditioning: Conditioning<B.Storage>,
+    keeping: UNetKeeping = .all
+  ) throws(OperationError) -> (prediction: Tensor<B.Storage>, saved: Saved) {
+    try check(sample.shape, timesteps, conditioning)
+    let keeps = keeping != .nothing
+    let context = conditioning.context
+    var saved = Saved()
+    let time: Tensor<B.Storage>
+    (time, saved.time) = try timeEmbedding.forward(timesteps, conditioning, keeps: keeps)
+    var skips = SkipStack<B.Storage>()
+    var h = try convIn.forward(sample)
+    skips.push(h)
+    for block in downBlocks {
+      let blockSaved: DownBlock<B>.Saved
+      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips, keeping: keeping)
+      saved.downBlocks.append(blockSaved)
+    }
+    let middleSaved: MiddleBlock<B>.Saved
+    (h, middleSaved) = try middleBlock.forward(h, time: time, context: context, keeping: keeping)
+    saved.middleBlock.append(middleSaved)
+    for block in upBlocks {
+      let blockSaved: UpBlock<B>.Saved
+      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips, keeping: keeping)
+      saved.upBlocks.append(blockSaved)
+    }
+    let normSaved: GroupNormLayer<B>.Saved
+    (h, normSaved) = try normOut.forward(h)
+    if keeps && !gradientNames.isEmpty { saved.normOut.append(normSaved) }
+    return (try convOut.forward(h), saved)
   }
 
   /// The conditioning's gradients, those that the model was built for.
@@ -106,43 +133,6 @@ public struct UNet<B: Backend> {
     return ConditioningGradient(
       context: try gradients.take(.context),
       pooled: gradientNames.contains(.pooled) ? try gradients.take(.pooled) : nil)
-  }
-
-  /// The prediction alone, with nothing kept for a backward pass.
-  public func predict(_ sample: Tensor<B.Storage>, timesteps: [Float], conditioning: Conditioning<B.Storage>)
-    throws(OperationError) -> Tensor<B.Storage>
-  {
-    try run(sample, timesteps: timesteps, conditioning, keeps: false).prediction
-  }
-
-  private func run(
-    _ sample: Tensor<B.Storage>, timesteps: [Float], _ conditioning: Conditioning<B.Storage>, keeps: Bool
-  ) throws(OperationError) -> (prediction: Tensor<B.Storage>, saved: Saved) {
-    try check(sample.shape, timesteps, conditioning)
-    let context = conditioning.context
-    var saved = Saved()
-    let time: Tensor<B.Storage>
-    (time, saved.time) = try timeEmbedding.forward(timesteps, conditioning, keeps: keeps)
-    var skips = SkipStack<B.Storage>()
-    var h = try convIn.forward(sample)
-    skips.push(h)
-    for block in downBlocks {
-      let blockSaved: DownBlock<B>.Saved
-      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips, keeps: keeps)
-      saved.downBlocks.append(blockSaved)
-    }
-    let middleSaved: MiddleBlock<B>.Saved
-    (h, middleSaved) = try middleBlock.forward(h, time: time, context: context, keeps: keeps)
-    saved.middleBlock.append(middleSaved)
-    for block in upBlocks {
-      let blockSaved: UpBlock<B>.Saved
-      (h, blockSaved) = try block.forward(h, time: time, context: context, skips: &skips, keeps: keeps)
-      saved.upBlocks.append(blockSaved)
-    }
-    let normSaved: GroupNormLayer<B>.Saved
-    (h, normSaved) = try normOut.forward(h)
-    if keeps && !gradientNames.isEmpty { saved.normOut.append(normSaved) }
-    return (try convOut.forward(h), saved)
   }
 
   private func check(_ sample: Shape, _ timesteps: [Float], _ conditioning: Conditioning<B.Storage>)

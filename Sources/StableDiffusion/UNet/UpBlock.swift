@@ -53,14 +53,14 @@ struct UpBlock<B: Backend> {
 
   func forward(
     _ x: Tensor<B.Storage>, time: Tensor<B.Storage>, context: Tensor<B.Storage>, skips: inout SkipStack<B.Storage>,
-    keeps: Bool
+    keeping: UNetKeeping
   ) throws(OperationError) -> (y: Tensor<B.Storage>, saved: Saved) {
     var h = x
     var saved = Saved()
     for stage in stages {
       h = try backend.forward(ConcatenateChannels(), h, skips.pop())
       let stageSaved: UNetStage<B>.Saved
-      (h, stageSaved) = try stage.forward(h, time: time, context: context, keeps: keeps)
+      (h, stageSaved) = try stage.forward(h, time: time, context: context, keeping: keeping)
       saved.stages.append(stageSaved)
     }
     if let upsample {

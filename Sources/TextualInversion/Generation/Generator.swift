@@ -80,8 +80,7 @@ public final class Generator<B: Backend> {
         "a picture of \(settings.width)x\(settings.height): this model makes sides that are multiples of "
           + "\(sizeMultiple)")
     }
-    try model.shape.checkDrawing(
-      width: settings.width, height: settings.height, type: vaeBackend.precision, memory: vaeBackend.memory)
+    try model.shape.checkDrawing(width: settings.width, height: settings.height, on: vaeBackend)
     let factor = vae.configuration.sizeMultiple
     return [settings.height / factor, settings.width / factor, unet.configuration.inputChannels]
   }
@@ -114,7 +113,7 @@ public final class Generator<B: Backend> {
     let samples = isGuided ? 2 : 1
     let text = words.prompts(settings)
     for warning in words.warnings + text.warnings + uses(settings).compactMap(\.warning) { warn(warning) }
-    var conditioning = try textEncoders.predict(chunks: text.chunks, rows: rows, warn: warn)
+    var conditioning = try textEncoders.conditioning(chunks: text.chunks, rows: rows, warn: warn)
     if isGuided, settings.negativePrompt.isEmpty, model.zeroesEmptyPrompt {
       conditioning = try textEncoders.silenced(conditioning, prompt: 0)
     }
@@ -127,13 +126,16 @@ public final class Generator<B: Backend> {
       let sample = try backend.upload(
         HostTensor(Shape([samples] + shape.dimensions), (0..<samples).flatMap { _ in input }), as: backend.precision)
       let times = Array(repeating: sampler.timesteps[index], count: samples)
-      let output = try backend.download(unet.predict(sample, timesteps: times, conditioning: conditioning)).values
+      let prediction = try unet.forward(
+        sample, timesteps: times, conditioning: conditioning, keeping: .nothing
+      ).prediction
+      let output = try backend.download(prediction).values
       // Looked at by themselves: a sampler that clips would make numbers of them.
       guard output.allSatisfy(\.isFinite) else {
         throw notNumbers("the model's prediction at step \(index + 1)", backend.precision)
       }
-      let prediction = isGuided ? Self.guided(output, by: settings.guidance) : output
-      latents = sampler.step(prediction: prediction, at: index, latents: latents)
+      let guided = isGuided ? Self.guided(output, by: settings.guidance) : output
+      latents = sampler.step(prediction: guided, at: index, latents: latents)
       guard latents.allSatisfy(\.isFinite) else {
         throw UserError(
           .badData, "the latents after step \(index + 1) are too large for numbers",

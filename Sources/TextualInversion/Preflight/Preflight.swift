@@ -50,9 +50,12 @@ public struct Preflight: Sendable, Encodable {
     /// Most device memory used at a time, and what the device has.
     public let peakBytes: Int
     public let limitBytes: Int?
+    /// What a dry run said a step would take of the device, in words.
+    public let plan: String?
 
     public init(
-      device: String, secondsPerStep: Double, of settings: TrainingSettings, peakBytes: Int, limitBytes: Int?
+      device: String, secondsPerStep: Double, of settings: TrainingSettings, peakBytes: Int, limitBytes: Int?,
+      plan: String? = nil
     ) {
       self.device = device
       self.secondsPerStep = secondsPerStep
@@ -60,6 +63,7 @@ public struct Preflight: Sendable, Encodable {
       searchSeconds = settings.findsInitializer ? secondsPerStep * Double(SearchEffort.steps(settings)) : nil
       self.peakBytes = peakBytes
       self.limitBytes = limitBytes
+      self.plan = plan
     }
   }
 
@@ -133,7 +137,7 @@ public struct Preflight: Sendable, Encodable {
       }
       lines.append(
         "memory: \(mebibytes(trial.peakBytes))" + (trial.limitBytes.map { " of \(mebibytes($0))" } ?? "")
-          + " on \(trial.device)")
+          + " on \(trial.device)" + (trial.plan.map { ", planned: \($0)" } ?? ""))
       lines.append(
         String(
           format: "time: %.3g s a step, %@ %.0f s in all", trial.secondsPerStep,

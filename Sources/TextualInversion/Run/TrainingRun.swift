@@ -31,6 +31,8 @@ public final class TrainingRun<B: Backend> {
   private let largestRowNorm: [Component: Float]
   private let makeBackend: (ElementType) throws -> B
   private let latentFolder: URL?
+  private let memoryBudget: Int?
+  private var plan: MemoryPlan?
   /// What was found, and what will be done with it.
   public let preflight: Preflight
   private let context: RunContext
@@ -56,6 +58,7 @@ public final class TrainingRun<B: Backend> {
   ///   - source: how model, pictures and device were named, for going on with the run later.
   ///   - policy: what is drawn and kept of the run to look at.
   ///   - latentFolder: where the pictures' latents are kept for the next run; nil for nowhere.
+  ///   - memoryBudget: bytes of the device that a step may take; by default nine tenths of all.
   ///   - makeBackend: a backend that stores activations and weights as asked. The VAE has float32 unless its
   ///     configuration says that less will do.
   /// - Throws: `UserError` for what the user can mend.
@@ -63,6 +66,7 @@ public final class TrainingRun<B: Backend> {
     model modelSource: any ModelSource, pictures: URL, masks: URL? = nil, settings: TrainingSettings, folder: RunFolder,
     optimizer: (any Optimizer)? = nil, checkpoints: CheckpointPolicy = CheckpointPolicy(), source: RunSource? = nil,
     report policy: ReportPolicy = ReportPolicy(), latentFolder: URL? = nil,
+    memoryBudget: Int? = nil,
     makeBackend: @escaping (ElementType) throws -> B
   ) throws {
     var settings = settings
@@ -79,6 +83,7 @@ public final class TrainingRun<B: Backend> {
     self.checkpoints = checkpoints
     self.makeBackend = makeBackend
     self.latentFolder = latentFolder
+    self.memoryBudget = memoryBudget
     self.optimizer = optimizer ?? settings.rule
     report = ReportObserver(
       TrainingReport(
@@ -233,6 +238,19 @@ public final class TrainingRun<B: Backend> {
     if let conclusion, conclusion.isTrouble { try context.emit(.warned(conclusion.line)) }
   }
 
+  /// What a step will take of the device's memory, and what is run again for that.
+  ///
+  /// - Throws: `usage` where a step does not fit.
+  public func memoryPlan() throws -> MemoryPlan { try plan ?? memoryPlan(on: makeBackend(settings.precision)) }
+
+  private func memoryPlan(on backend: B) throws -> MemoryPlan {
+    let plan =
+      try plan
+      ?? MemoryPlan(model, settings.stepSize, trained: layout.trained, on: backend, budget: memoryBudget)
+    self.plan = plan
+    return plan
+  }
+
   /// How often a run makes a device that was lost ready again.
   private static var mostDeviceLosses: Int { 2 }
 
@@ -258,9 +276,7 @@ public final class TrainingRun<B: Backend> {
   private func train(_ cache: inout LatentCache?) throws {
     let schedule = try model.noiseSchedule()
     let backend = try makeBackend(settings.precision)
-    try model.shape.checkTraining(
-      resolution: settings.resolution, batchSize: settings.batchSize * (settings.negativeWord == nil ? 1 : 2),
-      type: backend.precision, memory: backend.memory)
+    let plan = try memoryPlan(on: backend)
     cache = try cache ?? encodedPictures()
     guard let latents = cache else { return }
     func source(_ settings: TrainingSettings) -> ConceptBatches {
@@ -280,7 +296,7 @@ public final class TrainingRun<B: Backend> {
     let trainer = Trainer(
       backend: backend, textEncoders: textEncoders, unet: unet, schedule: schedule, layout: layout,
       optimizer: optimizer,
-      state: context.state, loss: settings.loss, largestRowNorm: largestRowNorm)
+      state: context.state, loss: settings.loss, largestRowNorm: largestRowNorm, keeping: plan.keeping)
     if findsWords, context.state.step == 0, settings.findsInitializer {
       guard try findWords(trainer, batches: WordSearch<B>.batches(settings, schedule: schedule, source: source)) else {
         return

@@ -46,8 +46,7 @@ public struct PictureWords<B: Backend> {
       sentences: TrainingSentences(settings, pictures: names, captions: concept.captions, words: concept.words),
       pictures: names, tokenizers: tokenizers, warn: { _ in })
     let backend = try makeBackend(settings.precision)
-    try model.shape.checkTraining(
-      resolution: settings.resolution, batchSize: settings.batchSize, type: backend.precision, memory: backend.memory)
+    let plan = try MemoryPlan(model, settings.stepSize, on: backend)
     let vaeBackend = try makeBackend(model.shape.autoencoder.precision(beside: settings.precision))
     guard
       let latents = try LatentCache(
@@ -63,7 +62,8 @@ public struct PictureWords<B: Backend> {
       backend: backend, textEncoders: textEncoders,
       unet: try model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
       layout: RowLayout(words: [word], encoders: encoders), optimizer: optimizer,
-      state: TrainingState(parameters: [:], optimizer: optimizer, precision: settings.precision))
+      state: TrainingState(parameters: [:], optimizer: optimizer, precision: settings.precision),
+      keeping: plan.keeping)
     let batches = try WordSearch<B>.batches(settings, schedule: schedule) { own in
       ConceptBatches(settings: own, latents: latents, repeats: concept.repeats, schedule: schedule, prompts: prompts)
     }

@@ -15,6 +15,7 @@ public final class Trainer<B: Backend> {
   private let optimizer: any Optimizer
   private let lossSettings: LossSettings
   private let largestRowNorm: [Component: Float]
+  private let keeping: UNetKeeping
 
   /// Where training stands: the state after the last step that succeeded. Setting it starts the next step from there.
   public var state: TrainingState
@@ -23,10 +24,11 @@ public final class Trainer<B: Backend> {
   ///   - layout: where the state's parameters stand among the rows that the encoders are given.
   ///   - state: where training starts or goes on.
   ///   - largestRowNorm: a row longer than this has diverged, and the step that made it fails.
+  ///   - keeping: what the UNet keeps for the way back. It changes memory and time, and no number.
   public init(
     backend: B, textEncoders: TextEncoders<B>, unet: UNet<B>, schedule: NoiseSchedule, layout: RowLayout,
     optimizer: any Optimizer, state: TrainingState, loss: LossSettings = LossSettings(),
-    largestRowNorm: [Component: Float] = [:]
+    largestRowNorm: [Component: Float] = [:], keeping: UNetKeeping = .all
   ) {
     self.backend = backend
     self.textEncoders = textEncoders
@@ -37,6 +39,7 @@ public final class Trainer<B: Backend> {
     self.state = state
     lossSettings = loss
     self.largestRowNorm = largestRowNorm
+    self.keeping = keeping
   }
 
   /// One optimizer step over the mean gradient of `batches`.
@@ -78,9 +81,11 @@ public final class Trainer<B: Backend> {
     let (noisy, target) = try noised(batch)
     let rows = try tables()
     func predicted(_ tokens: [TokenBatch]) throws(OperationError) -> Tensor<B.Storage> {
-      var conditioning = try textEncoders.predict(tokens, rows: rows)
+      var conditioning = try textEncoders.forward(tokens, rows: rows, keeping: .nothing).conditioning
       conditioning.sizes = batch.cuts.map(\.numbers)
-      return try unet.predict(noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
+      return try unet.forward(
+        noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning, keeping: .nothing
+      ).prediction
     }
     var prediction = try predicted(batch.tokens)
     if let negative = batch.negative {
@@ -187,7 +192,7 @@ public final class Trainer<B: Backend> {
       var (conditioning, text) = try textEncoders.forward(tokens, rows: rows)
       conditioning.sizes = batch.cuts.map(\.numbers)
       let (prediction, unet) = try unet.forward(
-        noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning)
+        noisy, timesteps: batch.timesteps.map(Float.init), conditioning: conditioning, keeping: keeping)
       return (prediction, unet, text)
     }
     var (prediction, unetSaved, textSaved) = try forward(batch.tokens)

@@ -149,6 +149,11 @@ public struct TrainingSettings: Sendable, Hashable, Codable {
   /// The most steps a run can have: a draw is named by the number of its micro-batch in 32 bits.
   public static let mostSteps = Int(UInt32.max)
 
+  /// What one forward and backward pass goes over.
+  public var stepSize: StepSize {
+    StepSize(height: resolution, width: resolution, batch: batchSize, isGuided: negativeWord != nil)
+  }
+
   /// Throws `UserError(.usage)` naming the first setting that is out of range.
   public func validate() throws(UserError) {
     func require(_ condition: Bool, _ message: String) throws(UserError) {

@@ -35,6 +35,7 @@ struct Bench: ParsableCommand {
   var only: Part?
   @Option(help: "How many steps are timed, after one that is not.")
   var steps = 3
+  @OptionGroup var memory: MemoryOption
   @Flag(help: "Print JSON on standard output.")
   var json = false
 
@@ -72,7 +73,8 @@ struct Bench: ParsableCommand {
           "Timing a training step of \(command.modelShape.name) at \(resolution) px, batch \(command.batchSize), on "
             + "\(backend.name), \(precision.rawValue) ...")
         let bench = try StepBench(
-          backend: backend, shape: command.modelShape, resolution: resolution, batchSize: command.batchSize)
+          backend: backend, shape: command.modelShape, resolution: resolution, batchSize: command.batchSize,
+          budget: command.memory.bytes)
         report.step = try bench.run(steps: command.steps)
         if !command.json, let step = report.step { try Console.result(step.lines) }
       }

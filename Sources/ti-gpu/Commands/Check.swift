@@ -56,8 +56,9 @@ private struct CheckWork: BackendWork {
       let trial = TrialObserver()
       _ = try run.run([trial, InterruptObserver(training.interrupt)], findsWords: false)
       guard let seconds = trial.secondsPerStep else { throw CancellationError() }
-      preflight.trial = Preflight.Trial(
-        device: trial.device, secondsPerStep: seconds, of: run.settings, peakBytes: run.peakBytes, limitBytes: limit)
+      preflight.trial = try Preflight.Trial(
+        device: trial.device, secondsPerStep: seconds, of: run.settings, peakBytes: run.peakBytes, limitBytes: limit,
+        plan: run.memoryPlan().line)
     }
     if training.command.json { return try Console.json(preflight) }
     for line in preflight.lines { try Console.result(line) }

@@ -31,6 +31,7 @@ struct Train: ParsableCommand {
   @OptionGroup(title: "Training") var training: TrainingOptions
   @OptionGroup(title: "Pictures") var pictureSet: PictureSetOptions
   @OptionGroup(title: "Report") var report: ReportOptions
+  @OptionGroup var memory: MemoryOption
 
   @Option(help: ArgumentHelp("The pictures' folder, or demo:NAME for an example concept.", valueName: "folder"))
   var images: PathArgument?
@@ -183,7 +184,8 @@ struct TrainWork: BackendWork {
       model: model, pictures: ConceptFolder.url(source.pictures), masks: source.masks.map { URL(fileURLWithPath: $0) },
       settings: settings, folder: folder, checkpoints: checkpoints, source: source,
       report: isTrial ? ReportPolicy() : command.report.policy(resuming: earlier?.report),
-      latentFolder: command.pictureSet.latentCache ? LatentFiles.standardFolder() : nil, makeBackend: makeBackend)
+      latentFolder: command.pictureSet.latentCache ? LatentFiles.standardFolder() : nil,
+      memoryBudget: command.memory.bytes, makeBackend: makeBackend)
   }
 
   func run<B: Backend>(precision: ElementType, makeBackend: @escaping (ElementType) throws -> B) throws {
@@ -192,6 +194,7 @@ struct TrainWork: BackendWork {
     let run = try makeRun(precision: precision, makeBackend: makeBackend)
     let settings = run.settings
     run.preflight.lines.forEach(Console.note)
+    if run.firstStep < run.lastStep { Console.note("memory: \(try run.memoryPlan().line)") }
     let progress = ProgressObserver(pictures: run.concept.pictures.count)
     if run.firstStep >= run.lastStep {
       Console.note("The run is finished: \(run.firstStep) of \(run.lastStep) steps are done; more go on by --steps")
@@ -221,6 +224,7 @@ struct TrainWork: BackendWork {
     } else if let embedding {
       try Console.result(embedding)
       Console.note("The whole run on a page: \(folder.page.path)")
+      Console.note("It took \(MemoryPlan.said(run.peakBytes)) of the device's memory")
     }
     if outcome == .stopped {
       Console.note("Stopped after step \(run.stepsDone); go on with: --resume \(folder.url.path)")

@@ -62,7 +62,7 @@ TARGET static void NAME(transpose)(float *restrict to, const float *restrict fro
 // Inputs c to c + n of one of backward's panels, at one tap: to[input][WIDTH], up to a multiple of WIDTH inputs.
 TARGET static void NAME(transposed_block)(const vector_product *p, const void *packed, size_t tap, size_t panel,
                                           size_t c, size_t n, float *to) {
-  const size_t taps = p->kernel * p->kernel, first = panel * WIDTH, lines = smaller(WIDTH, p->outputs - first);
+  const size_t taps = weight_taps(p), first = panel * WIDTH, lines = smaller(WIDTH, p->outputs - first);
   float tile[WIDTH * WIDTH];
   for (size_t i = 0; i < n; i += WIDTH) {
     const size_t at = (((c + i) / WIDTH * taps + tap) * p->outputs + first) * WIDTH;
@@ -76,52 +76,60 @@ TARGET static void NAME(transposed_block)(const vector_product *p, const void *p
   }
 }
 
-TARGET static void NAME(compute)(const vector_product *p, const float *x, const void *packed,
-                                 const vector_epilogue *epilogue, void *y, vector_type type, size_t first, size_t count,
-                                 size_t first_panel, size_t panels, float *scratch) {
+// sums[count][panels * WIDTH] += rows[count][n from `offset` on] times the weights of inputs c to c + n at one tap.
+TARGET static void NAME(multiply)(const vector_product *p, const void *packed, size_t tap, size_t c, size_t n,
+                                  size_t first_panel, size_t panels, const float *const *rows, size_t offset,
+                                  const float *zeros, size_t count, float *sums, float *block) {
   static const NAME(kernel) kernels[3][4] = {
       {NAME(kernel_1x1), NAME(kernel_2x1), NAME(kernel_3x1), NAME(kernel_4x1)},
       {NAME(kernel_1x2), NAME(kernel_2x2), NAME(kernel_3x2), NAME(kernel_4x2)},
       {NAME(kernel_1x3), NAME(kernel_2x3), NAME(kernel_3x3), NAME(kernel_4x3)},
   };
-  const size_t taps = p->kernel * p->kernel, k = p->inputs, panel_size = taps * k * WIDTH;
-  const size_t sums_row = panels * WIDTH;
+  const size_t sums_row = panels * WIDTH, panel_size = weight_taps(p) * p->inputs * WIDTH;
+  for (size_t panel = 0; panel < panels;) {
+    // Threes, but never a single panel at the end where twos can be had.
+    const size_t left = panels - panel, taken = left == 4 ? 2 : left < 3 ? left : 3;
+    const size_t at = (first_panel + panel) * panel_size + (tap * p->inputs + c) * WIDTH;
+    const float *b = block;
+    size_t b_panel = NAME(depth) * WIDTH;
+    if (!p->backward && p->weights == vector_float32) {
+      b = (const float *)packed + at;
+      b_panel = panel_size;
+    }
+    for (size_t j = 0; b == block && j < taken; ++j) {
+      if (p->backward)
+        NAME(transposed_block)(p, packed, tap, first_panel + panel + j, c, n, block + j * b_panel);
+      else
+        load(packed, p->weights, at + j * panel_size, n * WIDTH, block + j * b_panel);
+    }
+    for (size_t i = 0; i < count; i += 4) {
+      const size_t height = smaller(4, count - i);
+      // A tile that meets only padding adds nothing.
+      bool outside = true;
+      for (size_t r = 0; r < height; ++r) outside = outside && rows[i + r] == zeros;
+      if (!outside)
+        kernels[taken - 1][height - 1](sums + i * sums_row + panel * WIDTH, sums_row, rows + i, offset, b, b_panel, n);
+    }
+    panel += taken;
+  }
+}
+
+TARGET static void NAME(compute)(const vector_product *p, const float *x, const void *packed,
+                                 const vector_epilogue *epilogue, void *y, vector_type type, size_t first, size_t count,
+                                 size_t first_panel, size_t panels, float *scratch) {
+  const size_t k = p->inputs, sums_row = panels * WIDTH;
   float *sums = scratch, *block = sums + count * sums_row, *zeros = block + 3 * WIDTH * NAME(depth);
-  const float *rows[vector_product_rows];
+  const float *rows[vector_product_places_at_once];
   memset(sums, 0, count * sums_row * sizeof(float));
   memset(zeros, 0, k * sizeof(float));
-  for (size_t tap = 0; tap < taps; ++tap) {
+  for (size_t tap = 0; tap < weight_taps(p); ++tap) {
     gather_rows(p, x, zeros, tap, first, count, rows);
-    for (size_t c = 0; c < k; c += NAME(depth)) {
-      const size_t n = smaller(NAME(depth), k - c);
-      for (size_t panel = 0; panel < panels;) {
-        // Threes, but never a single panel at the end where twos can be had.
-        const size_t left = panels - panel, taken = left == 4 ? 2 : left < 3 ? left : 3;
-        const size_t at = (first_panel + panel) * panel_size + (tap * k + c) * WIDTH;
-        const float *b = block;
-        size_t b_panel = NAME(depth) * WIDTH;
-        if (!p->backward && p->weights == vector_float32) {
-          b = (const float *)packed + at;
-          b_panel = panel_size;
-        }
-        for (size_t j = 0; b == block && j < taken; ++j) {
-          if (p->backward)
-            NAME(transposed_block)(p, packed, tap, first_panel + panel + j, c, n, block + j * b_panel);
-          else
-            load(packed, p->weights, at + j * panel_size, n * WIDTH, block + j * b_panel);
-        }
-        for (size_t i = 0; i < count; i += 4) {
-          const size_t height = smaller(4, count - i);
-          // A tile that meets only padding adds nothing.
-          bool outside = true;
-          for (size_t r = 0; r < height; ++r) outside = outside && rows[i + r] == zeros;
-          if (!outside)
-            kernels[taken - 1][height - 1](sums + i * sums_row + panel * WIDTH, sums_row, rows + i, c, b, b_panel, n);
-        }
-        panel += taken;
-      }
-    }
+    for (size_t c = 0; c < k; c += NAME(depth))
+      NAME(multiply)(p, packed, tap, c, smaller(NAME(depth), k - c), first_panel, panels, rows, c, zeros, count, sums,
+                     block);
   }
   const size_t channel = first_panel * WIDTH;
   finish(p, epilogue, sums, sums_row, y, type, first, count, channel, smaller(sums_row, p->outputs - channel));
 }
+
+#include "winograd_tile.h"

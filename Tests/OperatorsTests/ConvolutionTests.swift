@@ -47,6 +47,9 @@ struct ConvolutionCase: Sendable, CustomTestStringConvertible {
     ConvolutionCase(x: [2, 6, 6, 5], outputs: 3, stride: 2, padding: .trailing),
     ConvolutionCase(x: [1, 7, 9, 16], outputs: 16, stride: 2, padding: .trailing, bias: false),
     ConvolutionCase(x: [1, 16, 12, 32], outputs: 33, stride: 2, padding: .trailing),
+    // Channels that the CPU's loops take Winograd's form for.
+    ConvolutionCase(x: [1, 9, 11, 160], outputs: 165, residual: .channels),
+    ConvolutionCase(x: [2, 4, 1, 161], outputs: 160, bias: false, residual: .tensor),
     // 1x1.
     ConvolutionCase(x: [2, 5, 3, 33], outputs: 17, kernel: 1, residual: .tensor),
     ConvolutionCase(x: [1, 8, 9, 64], outputs: 65, kernel: 1, residual: .channels),

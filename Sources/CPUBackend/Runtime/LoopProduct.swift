@@ -25,32 +25,33 @@ extension CPUBackend {
     _ shape: ProductShape, _ x: Tensor<CPUStorage>, _ weights: CPUStorage, _ type: ElementType, _ epilogue: Epilogue,
     _ y: Tensor<CPUStorage>, _ operation: String
   ) throws(OperationError) {
-    let rows = y.shape.rows
-    // Backward transposes weights once for all rows of a piece: it takes more rows, and fewer channels of each.
-    let (rowBlock, channels) = shape.isBackward ? (Int(vector_product_rows), 192) : (64, 384)
-    let rowBlocks = (rows + rowBlock - 1) / rowBlock
+    var c = shape.loop(type)
+    let places = vector_product_places(&c)
+    // A block of weights that has to be transposed serves as many places as a call takes; Winograd has sixteen sums to a place.
+    let (placeBlock, channels) =
+      c.winograd ? (64, 192) : c.backward ? (Int(vector_product_places_at_once), 192) : (64, 384)
+    let placeBlocks = (places + placeBlock - 1) / placeBlock
     // The sums stay in the second-level cache. Fewer channels where there would be less than three pieces a core: how the result is
     // cut changes no sum.
     let panels = panels(shape)
     let width = vector_product_panel()
     let wanted = max(
-      (panels * width + channels - 1) / channels, (3 * coreCount + rowBlocks - 1) / max(1, rowBlocks))
+      (panels * width + channels - 1) / channels, (3 * coreCount + placeBlocks - 1) / max(1, placeBlocks))
     let panelBlock = max(3, ((panels + wanted - 1) / wanted + 2) / 3 * 3)
     let panelBlocks = (panels + panelBlock - 1) / panelBlock
-    var c = shape.loop(type)
-    let scratchFloats = vector_product_scratch_floats(&c, min(rowBlock, rows), panelBlock)
+    let scratchFloats = vector_product_scratch_floats(&c, min(placeBlock, places), panelBlock)
     // Pieces that follow each other share their weights, the larger operand where it matters.
-    parallel(rowBlocks * panelBlocks) { piece in
+    parallel(placeBlocks * panelBlocks) { piece in
       var c = shape.loop(type)
-      let (block, row) = (piece / rowBlocks * panelBlock, piece % rowBlocks * rowBlock)
+      let (block, place) = (piece / placeBlocks * panelBlock, piece % placeBlocks * placeBlock)
       var finish = vector_epilogue(
         bias: epilogue.bias.map { UnsafePointer($0.floats) }, activation: epilogue.activation?.number ?? -1,
         residual: epilogue.residual.map { UnsafeRawPointer($0.tensor.bytes) }, residual_is_row: false)
       if case .channels = epilogue.residual { finish.residual_is_row = true }
       withScratch(scratchFloats) { scratch in
         vector_product_compute(
-          &c, x.floats, weights.pointer, &finish, y.bytes, y.type.vector, row, min(rowBlock, rows - row), block,
-          min(panelBlock, panels - block), scratch)
+          &c, x.floats, weights.pointer, &finish, y.bytes, y.type.vector, place, min(placeBlock, places - place),
+          block, min(panelBlock, panels - block), scratch)
       }
     }
   }
@@ -66,6 +67,14 @@ extension ProductShape {
     vector_product(
       batch: batch, height: height, width: width, inputs: inputs, out_height: outHeight, out_width: outWidth,
       outputs: outputs, kernel: kernel, stride: stride, padding: leadingPadding,
-      backward: isBackward, weights: type.vector)
+      backward: isBackward, winograd: type == .float32 && suitsWinograd, weights: type.vector)
+  }
+
+  /// Whether Winograd's form is worth 16/9 of the memory: it halves a convolution's time, but a model's widest layers hold most of
+  /// its filters and see its smallest pictures. The bounds take in the upper levels of Stable Diffusion's UNets.
+  private var suitsWinograd: Bool {
+    let isConvolution = operation == .convolution || operation == .convolutionBackward
+    return isConvolution && kernel == 3 && stride == 1 && leadingPadding == 1 && trailingPadding == 1
+      && (160...640).contains(min(inputs, outputs))
   }
 }

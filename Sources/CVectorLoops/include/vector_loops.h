@@ -95,6 +95,8 @@ typedef struct {
   size_t kernel, stride, padding;         // padding above and to the left
   // Whether this is the gradient of a product's input: x is its dy, y its dx, stride and padding its own.
   bool backward;
+  // Whether it is computed by Winograd's F(2x2, 3x3): kernel 3, stride and padding 1; its weights take 16/9 of the memory.
+  bool winograd;
   vector_type weights;
 } vector_product;
 
@@ -114,10 +116,12 @@ size_t vector_product_packed_bytes(const vector_product *p);
 // Packs one panel of w, where the weight of output n, input c and tap t is at n * output_stride + c * input_stride + t * tap_stride.
 void vector_product_pack(const vector_product *p, const float *w, size_t output_stride, size_t input_stride,
                          size_t tap_stride, size_t panel, void *packed);
-// Rows of y that a call computes at most.
-enum { vector_product_rows = 256 };
-size_t vector_product_scratch_floats(const vector_product *p, size_t rows, size_t panels);
-// Rows `first` to `first + count` of y in the channels of `panels` panels from `first_panel` on.
+// What a call computes is counted in places: pixels (rows) of y, by Winograd tiles of 2x2 pixels.
+size_t vector_product_places(const vector_product *p);
+// Places that a call computes at most.
+enum { vector_product_places_at_once = 256 };
+size_t vector_product_scratch_floats(const vector_product *p, size_t places, size_t panels);
+// Places `first` to `first + count` of y in the channels of `panels` panels from `first_panel` on.
 void vector_product_compute(const vector_product *p, const float *x, const void *packed,
                             const vector_epilogue *epilogue, void *y, vector_type type, size_t first, size_t count,
                             size_t first_panel, size_t panels, float *scratch);

@@ -54,9 +54,11 @@ public struct MemoryPlan: Sendable {
       }
     }
     guard let memory, fits(memory) else {
-      let least = memory.map { "at least \(Self.said($0.reservedBytes))" } ?? "more memory than the device has in one piece"
+      let least =
+        memory.map { "at least \(Self.said($0.reservedBytes))" } ?? "more memory than the device has in one piece"
       throw UserError(
-        .usage, "a step over \(size.batch) pictures of \(size.width)x\(size.height) takes \(least), it may take "
+        .usage,
+        "a step over \(size.batch) pictures of \(size.width)x\(size.height) takes \(least), it may take "
           + "\(Self.said(budget)) of the device's \(Self.said(limit))",
         remedy: "take a smaller --resolution or --batch-size")
     }

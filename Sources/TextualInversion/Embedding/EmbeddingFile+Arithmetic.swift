@@ -37,17 +37,13 @@ extension EmbeddingFile {
   }
 
   private static func between(_ a: [Double], _ b: [Double], _ weight: Double) -> [Float]? {
+    guard let angle = a.angle(to: b), angle < .pi - 1e-6 else { return nil }
     let (lengthA, lengthB) = (a.length, b.length)
-    guard lengthA > 0, lengthB > 0 else { return nil }
-    let (a, b) = (a.map { $0 / lengthA }, b.map { $0 / lengthB })
-    // Of half the angle, which is exact where the cosine is not: near 0 and near a half turn.
-    let angle = 2 * atan2(zip(a, b).map { $0 - $1 }.length, zip(a, b).map { $0 + $1 }.length)
-    guard angle < .pi - 1e-6 else { return nil }
     let length = (1 - weight) * lengthA + weight * lengthB
     let sine = sin(angle)
     let (shareA, shareB) =
       angle < 1e-9 ? (1 - weight, weight) : (sin((1 - weight) * angle) / sine, sin(weight * angle) / sine)
-    return zip(a, b).map { Float(length * (shareA * $0 + shareB * $1)) }
+    return zip(a, b).map { Float(length * (shareA * $0 / lengthA + shareB * $1 / lengthB)) }
   }
 
   private func checkPairing(with other: EmbeddingFile) throws(UserError) {
@@ -142,14 +138,4 @@ extension EmbeddingFile {
         })
     }
   }
-}
-
-extension HostTensor {
-  fileprivate func row(_ index: Int) -> [Double] {
-    values[index * shape.channels..<(index + 1) * shape.channels].map(Double.init)
-  }
-}
-
-extension [Double] {
-  fileprivate var length: Double { reduce(0) { $0 + $1 * $1 }.squareRoot() }
 }

@@ -41,12 +41,13 @@ final class PreviewObserver: RunObserver {
     var done = 0
     try run.emit(.previewing(done: 0, of: total))
     for (step, rows) in rounds {
+      let words = run.embeddings(of: rows)
       var drawn: [Data] = []
       for settings in pictures {
         var warnings: [String] = []
         var watcherError: (any Error)?
         do {
-          let picture = try run.picture(settings, with: run.embeddings(of: rows), warn: { warnings.append($0) }) { _ in
+          let picture = try run.picture(settings, with: words, warn: { warnings.append($0) }) { _ in
             done += 1
             do { try run.emit(.previewing(done: done, of: total)) } catch { watcherError = error }
             return watcherError == nil && !run.isStopRequested

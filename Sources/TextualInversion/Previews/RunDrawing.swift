@@ -43,8 +43,13 @@ final class TrainedModelDrawing<B: Backend>: RunDrawing {
   func picture(
     _ settings: GenerationSettings, with embeddings: [EmbeddingFile], warn: (String) -> Void, progress: (Int) -> Bool
   ) throws -> Picture {
-    var words = try self.words ?? LearnedWords(embeddings, of: model, areKnownToFit: true)
-    words.takeRows(of: embeddings)
+    var words: LearnedWords
+    if let known = self.words {
+      words = known
+      words.takeRows(of: embeddings)
+    } else {
+      words = try LearnedWords(embeddings, of: model, areKnownToFit: true)
+    }
     self.words = words
     let (vae, vaeBackend) = try loadedDecoder()
     let generator = try Generator(

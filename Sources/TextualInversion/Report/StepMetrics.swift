@@ -1,4 +1,3 @@
-import Foundation
 import ModelFiles
 import Tensors
 
@@ -45,27 +44,8 @@ extension StepResult {
     var angles: [Double] = []
     for (name, rows) in parameters.sorted(by: { $0.key < $1.key }) where name.encoder == encoder {
       guard let start = initial[name], start.shape == rows.shape else { continue }
-      let width = rows.shape.channels
-      for row in stride(from: 0, to: rows.values.count, by: width) {
-        angles.append(Self.angle(rows.values[row..<row + width], start.values[row..<row + width]))
-      }
+      for row in 0..<rows.shape.rows { angles.append((rows.row(row).angle(to: start.row(row)) ?? 0) * 180 / .pi) }
     }
     return Float(angles.reduce(0, +) / Double(max(1, angles.count)))
-  }
-
-  /// The angle between two vectors in degrees: `2 atan2(|u - v|, |u + v|)` of their directions, exact at small angles too.
-  private static func angle(_ a: ArraySlice<Float>, _ b: ArraySlice<Float>) -> Double {
-    func norm(_ vector: ArraySlice<Float>) -> Double {
-      vector.reduce(0) { $0 + Double($1) * Double($1) }.squareRoot()
-    }
-    let (aNorm, bNorm) = (norm(a), norm(b))
-    guard aNorm > 0, bNorm > 0 else { return 0 }
-    var (difference, sum) = (0.0, 0.0)
-    for (x, y) in zip(a, b) {
-      let (u, v) = (Double(x) / aNorm, Double(y) / bNorm)
-      difference += (u - v) * (u - v)
-      sum += (u + v) * (u + v)
-    }
-    return 2 * atan2(difference.squareRoot(), sum.squareRoot()) * 180 / .pi
   }
 }

@@ -63,14 +63,15 @@ import Testing
     #expect(try predict() == first)
   }
 
-  /// A model that is not to be differentiated holds no weights for it, and one that is none below its first
-  /// cross-attention. The OpenCL pool counts whole buffers, and its GPU form has one copy for both directions.
+  /// The CPU's own loops have one copy of the weights for both directions. With oneDNN, which has two, a model that is not to be
+  /// differentiated holds no weights for it, and one that is none below its first cross-attention. The OpenCL pool counts whole
+  /// buffers, and its GPU form has one copy.
   @Test(arguments: TestBackends.float32.filter { $0.name.hasPrefix("cpu") })
   func weightsArePackedForWhatIsAskedOfThem(on backend: TestBackend) throws {
-    try backend.run { try checkPacking(on: $0) }
+    try backend.run { try checkPacking(on: $0, hasTwoCopies: backend.name.contains("oneDNN")) }
   }
 
-  private func checkPacking<B: Backend>(on backend: B) throws {
+  private func checkPacking<B: Backend>(on backend: B, hasTwoCopies: Bool) throws {
     func bytes(differentiable: Bool, attendsFrom first: Int) throws -> Int {
       var levels = [4, 4, 4].map { UNetConfiguration.Level(channels: 8 * $0, layers: 1, heads: 4, attends: true) }
       for index in 0..<first { levels[index].transformersDown = [0] }
@@ -84,6 +85,10 @@ import Testing
       let forward = try bytes(differentiable: false, attendsFrom: first)
       let both = try bytes(differentiable: true, attendsFrom: first)
       shares.append(Double(both - forward) / Double(forward))
+    }
+    guard hasTwoCopies else {
+      #expect(shares == [0, 0, 0])
+      return
     }
     // The more lies below the first cross-attention, the smaller the backward copies' share.
     #expect(shares[0] < 1 && shares[0] > shares[1] && shares[1] > shares[2], "\(shares)")

@@ -17,7 +17,7 @@ func teach(model name: String, pictures: URL, output: URL, seconds: Double) thro
   _ = try run.run { event, run in
     switch event {
     case .stepped(let step):
-      print("step \(step.step) of \(run.settings.steps): loss \(step.loss)")
+      print("step \(step.step) of at most \(run.settings.steps): loss \(step.loss)")
       if Date().timeIntervalSince(start) > seconds { run.requestStop() }
     case .warned(let line): print(line)
     default: break

@@ -78,7 +78,8 @@ public struct SampleStep<B: Backend> {
     var ids = (0..<batchSize * length).map { Int32(random.integer(below: vocabulary, at: $0)) }
     for prompt in 0..<batchSize {
       ids[prompt * length + 5] = Int32(vocabulary)
-      ids[(prompt + 1) * length - 1] = Int32(configuration.endOfText)
+      // A configuration may name one that no prompt can hold.
+      ids[(prompt + 1) * length - 1] = Int32(exactly: configuration.endOfText) ?? 0
     }
     return TokenBatch(ids: ids, batch: batchSize, length: length)
   }

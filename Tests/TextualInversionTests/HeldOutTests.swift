@@ -150,7 +150,7 @@ import Testing
     }
   }
 
-  /// Of equal losses the later; the initializer's own is never the result.
+  /// Of equal losses the later; the initializer's own is never the result, nor one that is hardly lower than the last.
   @Test func theLowestIsOfSomethingLearned() {
     func rows(_ value: Float) -> Parameters { [ParameterName(.textEncoder, "a"): HostTensor([1, 1], [value])] }
     var record = HeldOutRecord()
@@ -159,6 +159,11 @@ import Testing
       record.add(HeldOutLoss(step: step, loss: Float(loss)), rows: rows(Float(step)))
     }
     #expect(record.lowest?.step == 30 && record.best == rows(30) && record.initial?.loss == 0.1)
+    // The last rows are left where others were hardly better: of .408, .4 is 2 % less.
+    for (last, step) in [(0.6, 30), (0.41, 30), (0.407, 50), (0.4, 50), (0.3, 50)] {
+      record.last = HeldOutLoss(step: 50, loss: Float(last))
+      #expect(record.result?.step == step, "\(last)")
+    }
   }
 
   /// A run of before there was a held-out loss goes on without one.

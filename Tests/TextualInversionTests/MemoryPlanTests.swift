@@ -31,9 +31,11 @@ import TextualInversion
 
   private func check<B: Backend>(_ makeBackend: () throws -> B) throws {
     let model = try StableDiffusionModel(RandomModel(.demo))
-    func run(_ plan: MemoryPlan) throws -> (memory: MemoryUse, loss: Float, gradients: [HostTensor]) {
+    func run(_ plan: MemoryPlan, _ size: StepSize = Self.size) throws -> (
+      memory: MemoryUse, loss: Float, gradients: [HostTensor]
+    ) {
       let backend = Checked(try makeBackend())
-      let step = try SampleStep(model, Self.size, keeping: plan.keeping) { _ in backend }
+      let step = try SampleStep(model, size, keeping: plan.keeping) { _ in backend }
       let result = try step.run()
       // Buffers are settled by the first step: the second takes no more.
       let memory = backend.memory
@@ -51,6 +53,11 @@ import TextualInversion
     let whole = try run(all)
     expectTaken(whole.memory, all, "everything kept on \(backend.name)")
     #expect(backend.memory.peakBytes == 0, "a dry run takes nothing of the backend itself")
+
+    let pair = StepSize(height: 64, width: 64, batch: 2, isGuided: true)
+    let guided = try MemoryPlan(model, pair, on: backend)
+    expectTaken(try run(guided, pair).memory, guided, "led away from a negative word on \(backend.name)")
+    #expect(guided.memory.peakBytes > all.memory.peakBytes)
 
     // A budget that is short by a little, and the shortest that is enough.
     var budget = all.memory.reservedBytes

@@ -19,37 +19,16 @@ import Testing
   }
 
   private func check<B: Backend>(_ name: String, on backend: B) throws {
-    let folder = Fixtures.url("models/\(name)")
-    let expected = try SafetensorsFile(folder.appendingPathComponent("replay-negative.safetensors"))
+    let expected = try SafetensorsFile(Fixtures.url("models/\(name)/replay-negative.safetensors"))
     let guidance = try #require(expected.metadata["guidance"].flatMap(Float.init))
-    let model = try StableDiffusionModel(DiffusersFolder(folder))
-    let schedule = try model.noiseSchedule()
-    let encoders = model.shape.textComponents
-    var vocabularies: [Component: Int] = [:]
-    for (component, _) in encoders { vocabularies[component] = try model.tokenizer(component).vocabularySize }
-    let trace = try ReplayTrace(
-      folder.appendingPathComponent("replay.safetensors"),
-      encoders: encoders.map {
-        ReplayTrace.Encoder($0.component, width: $0.configuration.width, vocabulary: vocabularies[$0.component] ?? 0)
-      },
-      channels: model.shape.unet.inputChannels, length: model.shape.positions, schedule: schedule)
     func suffix(_ component: Component) -> String { component == .textEncoder2 ? "_2" : "" }
-    var parameters: Parameters = [:]
-    for (component, rows) in trace.initialRows {
-      parameters[ParameterName(component, "<new>")] = rows
-      parameters[ParameterName(component, "<not>")] = try expected.tensor("negative_rows\(suffix(component))")
+    var rows: [Component: HostTensor] = [:]
+    for component in [Component.textEncoder, .textEncoder2] where expected.contains("negative_rows\(suffix(component))")
+    {
+      rows[component] = try expected.tensor("negative_rows\(suffix(component))")
     }
-    let vectors = try #require(trace.initialRows.values.first).shape[0]
-    let textEncoders = try model.textEncoders(
-      on: backend, vocabularies: vocabularies, trained: Set(vocabularies.keys), pooling: trace.pooling ?? .endOfText)
-    let rule = AdamW()
-    let trainer = try Trainer(
-      backend: backend, textEncoders: textEncoders,
-      unet: model.unet(on: backend, gradients: textEncoders.gradientNames), schedule: schedule,
-      layout: RowLayout(
-        words: [Placeholder("<new>", vectors: vectors), Placeholder("<not>", vectors: vectors)],
-        encoders: encoders.map(\.component)),
-      optimizer: rule, state: TrainingState(parameters: parameters, optimizer: rule, precision: .float32))
+    let traced = try TracedTrainer(name, on: backend, optimizer: AdamW(), beside: ("<not>", rows))
+    let (trace, trainer, encoders) = (traced.trace, traced.trainer, traced.model.shape.textComponents)
     let losses = try expected.tensor("losses").values
     for entry in losses.indices {
       let draws = try trace.batch(step: entry / trace.accumulation, microBatch: entry % trace.accumulation)
@@ -67,7 +46,7 @@ import Testing
       for (component, _) in encoders {
         let all = try expected.tensor("gradients\(suffix(component))")
         let size = all.shape[1] * all.shape[2] / 2
-        for (word, index) in [("<new>", 0), ("<not>", 1)] {
+        for (word, index) in [(TracedTrainer<B>.word, 0), ("<not>", 1)] {
           let start = (2 * entry + index) * size
           let found = try #require(gradients[ParameterName(component, word)])
           let error = error(of: found.values, all.values[start..<start + size])

@@ -116,10 +116,11 @@ import Testing
     }
   }
 
-  /// Learned where the fall came in the first half; still falling where much of it came in the second; else nothing was learned.
+  /// Learned where the fall came before the last quarter; still falling where much of it came in that; else nothing was learned.
   @Test(
     arguments: [
       ([4, 3, 2, 2, 2], HeldOutConclusion.Verdict.learned), ([4, 3.9, 3.8, 3, 2], .falling),
+      ([4, 3.5, 3, 2.3, 2], .learned),
       ([4, 4.2, 4.1, 4.0, 3.99], .unlearned),
       ([4, 5, 6, 5, 4.5], .unlearned), ([4, 3, 3.2, 3.1, 3.1], .learned),
     ] as [([Float], HeldOutConclusion.Verdict)]) func theVerdictIsThatOfTheFall(

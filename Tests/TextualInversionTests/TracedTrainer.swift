@@ -16,7 +16,11 @@ struct TracedTrainer<B: Backend> {
 
   /// - Parameters:
   ///   - optimizer: the rule of update; the trace's own unless another is given. It brings the trace's rows to where it starts from.
-  init(_ name: String, on backend: B, optimizer: (any Optimizer)? = nil) throws {
+  ///   - beside: a second word, whose rows are behind the first one's and start as they are given.
+  init(
+    _ name: String, on backend: B, optimizer: (any Optimizer)? = nil,
+    beside second: (word: String, rows: [Component: HostTensor])? = nil
+  ) throws {
     let folder = Fixtures.url("models/\(name)")
     model = try StableDiffusionModel(DiffusersFolder(folder))
     let schedule = try model.noiseSchedule()
@@ -37,8 +41,10 @@ struct TracedTrainer<B: Backend> {
       parameters[ParameterName(component, Self.word)] = rule.initialRows(
         rows, vocabularyNorm: norms.reduce(0, +) / Float(norms.count))
     }
+    for (component, rows) in second?.rows ?? [:] { parameters[ParameterName(component, second?.word ?? "")] = rows }
+    let vectors = trace.initialRows.values.first?.shape[0] ?? 1
     let layout = RowLayout(
-      words: [try Placeholder(Self.word, vectors: trace.initialRows.values.first?.shape[0] ?? 1)],
+      words: try ([Self.word] + (second.map { [$0.word] } ?? [])).map { try Placeholder($0, vectors: vectors) },
       encoders: components.map(\.component))
     let textEncoders = try model.textEncoders(
       on: backend, vocabularies: vocabularies, trained: layout.trained, pooling: trace.pooling ?? .endOfText)

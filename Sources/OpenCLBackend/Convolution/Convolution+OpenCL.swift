@@ -74,7 +74,7 @@ extension OpenCLBackend: ConvolutionBackend {
     let y = try allocate(shape, precision)
     guard shape.count > 0 else { return y }
     let bias = direction == .forward ? weights.bias : nil
-    let residualBuffer = residual?.storage ?? x.storage
+    let residualOrAny = residual ?? x
     // Backward goes over the pixels of one parity at a time.
     let dilation = direction == .forward ? 1 : op.stride
     let rows = shape[0] * ((shape[1] + dilation - 1) / dilation) * ((shape[2] + dilation - 1) / dilation)
@@ -87,12 +87,12 @@ extension OpenCLBackend: ConvolutionBackend {
         groups: tile.groups(rows: rows, columns: columns) + [dilation * dilation], local: [tile.items, 1, 1])
       if direction == .forward {
         try run(
-          "convolution_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage,
-          residualBuffer, x.shape[0], x.shape[1], x.shape[2], op.inputs, shape[1], shape[2], op.outputs, op.kernel,
+          "convolution_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed,
+          residualOrAny, x.shape[0], x.shape[1], x.shape[2], op.inputs, shape[1], shape[2], op.outputs, op.kernel,
           op.stride, op.leadingPadding, bias == nil ? 0 : 1, residualPixels)
       } else {
         try run(
-          "convolution_backward_input", parameters, storage: precision, size, y, x, packed, residualBuffer, shape[0],
+          "convolution_backward_input", parameters, storage: precision, size, y, x, packed, residualOrAny, shape[0],
           shape[1], shape[2], op.inputs, x.shape[1], x.shape[2], op.outputs, op.kernel, op.stride, op.leadingPadding,
           residualPixels)
       }
@@ -104,7 +104,7 @@ extension OpenCLBackend: ConvolutionBackend {
       let (step, sign) = direction == .forward ? (op.stride, 1) : (1, -1)
       try run(
         "convolution", ConvolutionBlockParameters(block: block), storage: precision,
-        WorkSize(groups: groups, local: [1, 1, 1]), y, x, packed, bias ?? packed.storage, residualBuffer, x.shape[0],
+        WorkSize(groups: groups, local: [1, 1, 1]), y, x, packed, bias ?? packed, residualOrAny, x.shape[0],
         x.shape[1], x.shape[2], x.shape[3], shape[1], shape[2], columns, op.kernel, step, sign,
         -sign * op.leadingPadding, dilation, part.rows, part.columns, bias == nil ? 0 : 1, residualPixels)
     }

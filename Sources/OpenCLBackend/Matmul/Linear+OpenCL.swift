@@ -56,7 +56,7 @@ extension OpenCLBackend: MatmulBackend {
     guard shape.count > 0 else { return y }
     // A kernel takes a buffer for every pointer; those it is told not to read may be any.
     let bias = direction == .forward ? weights.bias : nil
-    let residualBuffer = residual?.storage ?? x.storage
+    let residualOrAny = residual ?? x
     let hasResidual = residual == nil ? 0 : 1
 
     if kernelForm == .gpu {
@@ -65,11 +65,11 @@ extension OpenCLBackend: MatmulBackend {
       let size = WorkSize(groups: tile.groups(rows: rows, columns: shape.channels), local: [tile.items, 1])
       if direction == .forward {
         try run(
-          "linear_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed.storage, residualBuffer,
+          "linear_forward", parameters, storage: precision, size, y, x, packed, bias ?? packed, residualOrAny,
           rows, op.inputs, op.outputs, bias == nil ? 0 : 1, hasResidual)
       } else {
         try run(
-          "linear_backward_input", parameters, storage: precision, size, y, x, packed, residualBuffer, rows, op.inputs,
+          "linear_backward_input", parameters, storage: precision, size, y, x, packed, residualOrAny, rows, op.inputs,
           op.outputs, hasResidual)
       }
     } else {
@@ -80,7 +80,7 @@ extension OpenCLBackend: MatmulBackend {
       ]
       try run(
         "linear", LinearBlockParameters(block: block, activation: op.activation), storage: precision,
-        WorkSize(groups: groups, local: [1, 1]), y, x, packed, bias ?? packed.storage, residualBuffer, rows,
+        WorkSize(groups: groups, local: [1, 1]), y, x, packed, bias ?? packed, residualOrAny, rows,
         x.shape.channels, shape.channels, part.rows, part.columns, bias == nil ? 0 : 1, hasResidual)
     }
     return y

@@ -8,7 +8,7 @@ public struct PackedWeights: LayerWeights {
   let forward: Tensor<OpenCLBuffer>?
   let backward: Tensor<OpenCLBuffer>?
   /// `[outputs]`, float32.
-  let bias: OpenCLBuffer?
+  let bias: Tensor<OpenCLBuffer>?
 
   /// The copy for `direction`, or `unsupported` where it was not packed.
   func copy(for direction: Directions, _ operation: String) throws(OperationError) -> Tensor<OpenCLBuffer> {
@@ -36,7 +36,7 @@ extension OpenCLBackend {
   ) throws(OperationError) -> PackedWeights {
     let descriptor = WeightsDescriptor(shape: weight.shape, type: precision, directions: directions)
     let source = try upload(weight.values)
-    let offset = try bias.map { (bias) throws(OperationError) in try upload(bias.values) }
+    let offset = try bias.map { (bias) throws(OperationError) in try upload(bias, as: .float32) }
     func packed(panelColumns: Int, backward: Bool) throws(OperationError) -> Tensor<OpenCLBuffer> {
       let (sum, columns) = backward ? (outputs, inputs) : (inputs, outputs)
       let panels = (columns + panelColumns - 1) / panelColumns

@@ -6,7 +6,7 @@ protocol KernelArgument {
   /// Binds the value at `index` and returns the status.
   func bind(_ kernel: cl_kernel, _ index: cl_uint) -> cl_int
 
-  /// The memory it stands for: which buffer, and how many bytes of it hold something. Nil for a number.
+  /// The memory it stands for: which buffer, and how many bytes of it a tensor holds, none where it is passed bare. Nil for a number.
   var extent: (buffer: ObjectIdentifier, byteCount: Int)? { get }
 }
 
@@ -20,7 +20,7 @@ extension OpenCLBuffer: KernelArgument {
     return clSetKernelArg(kernel, index, MemoryLayout<cl_mem?>.size, &raw)
   }
 
-  var extent: (buffer: ObjectIdentifier, byteCount: Int)? { (ObjectIdentifier(self), capacity) }
+  var extent: (buffer: ObjectIdentifier, byteCount: Int)? { (ObjectIdentifier(self), 0) }
 }
 
 extension Tensor: KernelArgument where Storage == OpenCLBuffer {

@@ -43,6 +43,14 @@ public struct MemoryUse: Sendable, Hashable {
     self.reservedBytes = reservedBytes
     self.limitBytes = limitBytes
   }
+
+  /// Bytes for a person: `512 MiB`, `1.25 GiB`.
+  public static func text(_ bytes: Int) -> String {
+    guard bytes >= 1 << 30 else { return "\(bytes >> 20) MiB" }
+    let hundredths = Int((Double(bytes) / 0x1p30 * 100).rounded())
+    let rest = "\(hundredths % 100)"
+    return "\(hundredths / 100).\(rest.count < 2 ? "0" : "")\(rest) GiB"
+  }
 }
 
 /// Everything a Stable Diffusion training step needs. A backend that lacks an operation does not compile.

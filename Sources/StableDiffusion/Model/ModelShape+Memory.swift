@@ -19,10 +19,9 @@ extension ModelShape {
     }
     let limit = backend.memory.limitBytes
     guard let taken = memoryOfDrawing(width: width, height: height, on: backend), taken > limit else { return }
-    func gibibytes(_ bytes: Int) -> String { "\((Double(bytes) / 0x1p30 * 10).rounded() / 10) GiB" }
-    let needed = taken == .max ? "more memory than the device has in one piece" : gibibytes(taken)
+    let needed = taken == .max ? "more memory than the device has in one piece" : MemoryUse.text(taken)
     throw UserError(
-      .usage, "a picture of \(width)x\(height) takes \(needed), the device has \(gibibytes(limit))",
+      .usage, "a picture of \(width)x\(height) takes \(needed), the device has \(MemoryUse.text(limit))",
       remedy: "make it smaller")
   }
 

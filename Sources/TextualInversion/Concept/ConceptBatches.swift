@@ -12,6 +12,7 @@ public struct ConceptBatches: BatchSource {
   private let prompts: TrainingPrompts
   private let order: PictureOrder
   private let trainSteps: Int
+  private let negative: NegativePrompts?
 
   /// - Parameter repeats: how often each picture counts; once where nothing is said.
   public init(
@@ -24,6 +25,11 @@ public struct ConceptBatches: BatchSource {
     order = PictureOrder(
       sizes: latents.entries.map(\.shape), repeats: repeats, batchSize: settings.batchSize, seed: settings.seed)
     trainSteps = schedule.steps
+    negative = settings.negativeWord.map {
+      NegativePrompts(
+        tokens: prompts.tokens(Array(repeating: $0.placeholder.word, count: settings.batchSize)),
+        guidance: settings.negativeGuidance)
+    }
   }
 
   public func batch(step: Int, microBatch: Int) throws -> Batch {
@@ -64,11 +70,7 @@ public struct ConceptBatches: BatchSource {
       noise: noise(shape, turn: turn),
       timesteps: timesteps, tokens: prompts.tokens(pictures: pictures, seed: seed, turn: turn), cuts: cuts,
       weights: Self.weights(weights, of: shape),
-      negative: settings.negativeWord.map {
-        NegativePrompts(
-          tokens: prompts.tokens(Array(repeating: $0.placeholder.word, count: pictures.count)),
-          guidance: settings.negativeGuidance)
-      })
+      negative: negative)
   }
 
   /// Normal noise, each channel of a sample shifted by the settings' share of one more number.

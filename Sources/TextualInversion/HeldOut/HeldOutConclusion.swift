@@ -24,7 +24,7 @@ public struct HeldOutConclusion: Sendable, Hashable, Codable {
 
   /// A loss that fell by less is within what rows differ by that learned nothing.
   private static let leastFall = 0.01
-  /// A larger share of the fall in the second half of the steps says that the end came too early.
+  /// A larger share of the fall in the last quarter of the steps says that the end came too early.
   private static let lateShare = 0.25
   /// On a short way a fall by less may be the beginning of a larger one.
   private static let leastFallOfAShortWay = 0.1
@@ -42,7 +42,7 @@ public struct HeldOutConclusion: Sendable, Hashable, Codable {
     self.settled = settled
     loss = result.loss
     step = result.step
-    let halfway = record.losses.filter { 2 * $0.step <= last.step }.map(\.loss).min() ?? initial.loss
+    let early = record.losses.filter { 4 * $0.step <= 3 * last.step }.map(\.loss).min() ?? initial.loss
     let fall = Double(initial.loss) - Double(result.loss)
     let share = fall / Double(initial.loss)
     verdict =
@@ -52,7 +52,7 @@ public struct HeldOutConclusion: Sendable, Hashable, Codable {
         .falling
       } else if share < Self.leastFall {
         .unlearned
-      } else if Double(halfway - result.loss) > Self.lateShare * fall {
+      } else if Double(early - result.loss) > Self.lateShare * fall {
         .falling
       } else {
         .learned

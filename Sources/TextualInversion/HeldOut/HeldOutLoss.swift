@@ -41,9 +41,13 @@ public struct HeldOutRecord: Sendable, Equatable {
     losses.filter { $0.step > 0 }.reduce(nil) { best, next in best.map { next.loss <= $0.loss ? next : $0 } ?? next }
   }
 
-  /// That of the rows which a run at its end leaves: its last ones, unless earlier ones had a lower loss.
+  /// Rows at rest differ by less than this share of the loss from one measurement to the next, and the last of them have had the whole
+  /// fall of the rate.
+  private static let leastGain: Float = 0.02
+
+  /// That of the rows which a run at its end leaves: its last ones, unless earlier ones had a loss that is clearly lower.
   public var result: HeldOutLoss? {
-    guard let last, let lowest, lowest.loss < last.loss else { return last }
+    guard let last, let lowest, lowest.loss < (1 - Self.leastGain) * last.loss else { return last }
     return lowest
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 import ModelFiles
+import Operators
 import StableDiffusion
 import Tensors
 
@@ -132,11 +133,8 @@ public struct Preflight: Sendable, Encodable {
     }
     lines += sentences.map { "  “\($0)”" }
     if let trial {
-      func mebibytes(_ bytes: Int) -> String {
-        bytes < 1 << 30 ? "\(bytes >> 20) MiB" : String(format: "%.1f GiB", Double(bytes) / 0x1p30)
-      }
       lines.append(
-        "memory: \(mebibytes(trial.peakBytes))" + (trial.limitBytes.map { " of \(mebibytes($0))" } ?? "")
+        "memory: \(MemoryUse.text(trial.peakBytes))" + (trial.limitBytes.map { " of \(MemoryUse.text($0))" } ?? "")
           + " on \(trial.device)" + (trial.plan.map { ", planned: \($0)" } ?? ""))
       lines.append(
         String(

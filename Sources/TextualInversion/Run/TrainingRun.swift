@@ -65,8 +65,7 @@ public final class TrainingRun<B: Backend> {
   public init(
     model modelSource: any ModelSource, pictures: URL, masks: URL? = nil, settings: TrainingSettings, folder: RunFolder,
     optimizer: (any Optimizer)? = nil, checkpoints: CheckpointPolicy = CheckpointPolicy(), source: RunSource? = nil,
-    report policy: ReportPolicy = ReportPolicy(), latentFolder: URL? = nil,
-    memoryBudget: Int? = nil,
+    report policy: ReportPolicy = ReportPolicy(), latentFolder: URL? = nil, memoryBudget: Int? = nil,
     makeBackend: @escaping (ElementType) throws -> B
   ) throws {
     var settings = settings
@@ -223,7 +222,7 @@ public final class TrainingRun<B: Backend> {
   /// Most device memory used at a time, in bytes.
   public var peakBytes: Int { context.peakBytes }
 
-  /// The taught words as they are now, the settings' own first.
+  /// The words that the run is for as they are now, the settings' own first.
   public var embeddings: [EmbeddingFile] { context.embeddings }
 
   /// Says what a person may not expect of the word as it was measured at the end.
@@ -244,11 +243,10 @@ public final class TrainingRun<B: Backend> {
   public func memoryPlan() throws -> MemoryPlan { try plan ?? memoryPlan(on: makeBackend(settings.precision)) }
 
   private func memoryPlan(on backend: B) throws -> MemoryPlan {
-    let plan =
-      try plan
-      ?? MemoryPlan(model, settings.stepSize, trained: layout.trained, on: backend, budget: memoryBudget)
-    self.plan = plan
-    return plan
+    if let plan { return plan }
+    let made = try MemoryPlan(model, settings.stepSize, trained: layout.trained, on: backend, budget: memoryBudget)
+    plan = made
+    return made
   }
 
   /// How often a run makes a device that was lost ready again.
@@ -295,8 +293,8 @@ public final class TrainingRun<B: Backend> {
       model, textEncoders: textEncoders, unet: unet, on: backend, makeBackend: makeBackend)
     let trainer = Trainer(
       backend: backend, textEncoders: textEncoders, unet: unet, schedule: schedule, layout: layout,
-      optimizer: optimizer,
-      state: context.state, loss: settings.loss, largestRowNorm: largestRowNorm, keeping: plan.keeping)
+      optimizer: optimizer, state: context.state, loss: settings.loss, largestRowNorm: largestRowNorm,
+      keeping: plan.keeping)
     if findsWords, context.state.step == 0, settings.findsInitializer {
       guard try findWords(trainer, batches: WordSearch<B>.batches(settings, schedule: schedule, source: source)) else {
         return
@@ -396,9 +394,4 @@ public final class TrainingRun<B: Backend> {
       return !context.isOver
     }
   }
-}
-
-extension OperationError {
-  /// Whether the device failed, and not what was asked of it: on a new backend the same may succeed.
-  fileprivate var isOfTheDevice: Bool { code == .deviceLost || code == .deviceFailure }
 }

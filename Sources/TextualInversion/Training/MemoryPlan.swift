@@ -1,4 +1,3 @@
-import Foundation
 import ModelFiles
 import Operators
 import StableDiffusion
@@ -55,11 +54,11 @@ public struct MemoryPlan: Sendable {
     }
     guard let memory, fits(memory) else {
       let least =
-        memory.map { "at least \(Self.said($0.reservedBytes))" } ?? "more memory than the device has in one piece"
+        memory.map { "at least \(MemoryUse.text($0.reservedBytes))" } ?? "more memory than the device has in one piece"
       throw UserError(
         .usage,
         "a step over \(size.batch) pictures of \(size.width)x\(size.height) takes \(least), it may take "
-          + "\(Self.said(budget)) of the device's \(Self.said(limit))",
+          + "\(MemoryUse.text(budget)) of the device's \(MemoryUse.text(limit))",
         remedy: "take a smaller --resolution or --batch-size")
     }
     self.savings = Array(savings.prefix(count))
@@ -74,12 +73,7 @@ public struct MemoryPlan: Sendable {
       let count = savings.count { $0.kind == kind }
       return count == 0 ? nil : "\(count) \(kind)\(count == 1 ? "" : "s")"
     }
-    return "\(Self.said(memory.reservedBytes)) of \(Self.said(budget))"
+    return "\(MemoryUse.text(memory.reservedBytes)) of \(MemoryUse.text(budget))"
       + (counts.isEmpty ? "" : "; run again on the way back: \(counts.joined(separator: ", "))")
-  }
-
-  /// Bytes for a person.
-  public static func said(_ bytes: Int) -> String {
-    bytes < 1 << 30 ? "\(bytes >> 20) MiB" : String(format: "%.2f GiB", Double(bytes) / 0x1p30)
   }
 }

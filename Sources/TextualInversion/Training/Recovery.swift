@@ -98,3 +98,8 @@ public struct TrainingSnapshot: Sendable, Equatable {
   public let parameters: Parameters
   public let optimizer: [ParameterName: OptimizerState]
 }
+
+extension OperationError {
+  /// Whether the device failed, and not what was asked of it: on a new backend the same may succeed.
+  var isOfTheDevice: Bool { code == .deviceLost || code == .deviceFailure }
+}

@@ -16,7 +16,8 @@ public struct TrainingState: Sendable, Equatable {
   /// The state before the last step, which is known to be good; nil where the rows as they stand have been measured.
   public var previous: TrainingSnapshot?
 
-  /// What a run leaves, and the steps that it took: the rows as they stand or, behind a run's end, those of the lowest held-out loss.
+  /// What a run leaves, and the steps that it took: the rows as they stand or, behind a run's end, earlier ones
+  /// whose held-out loss was clearly lower.
   var result: (step: Int, parameters: Parameters) {
     guard let result = heldOut.result, result != heldOut.last, let best = heldOut.best else {
       return (step, parameters)

@@ -35,7 +35,7 @@ struct StepTiming: Encodable {
     let head = [
       String(format: "training step           %10.1f ms  (first %.1f ms)", stepMilliseconds, firstStepMilliseconds),
       "memory planned          \(plan)",
-      "memory taken            \(MemoryPlan.said(reservedBytes)), at most \(MemoryPlan.said(peakBytes)) in use",
+      "memory taken            \(MemoryUse.text(reservedBytes)), at most \(MemoryUse.text(peakBytes)) in use",
     ]
     let parts = phases.map {
       $0.name.padding(toLength: 24, withPad: " ", startingAt: 0) + String(format: "%10.1f ms", $0.milliseconds)

@@ -224,7 +224,7 @@ struct TrainWork: BackendWork {
     } else if let embedding {
       try Console.result(embedding)
       Console.note("The whole run on a page: \(folder.page.path)")
-      Console.note("It took \(MemoryPlan.said(run.peakBytes)) of the device's memory")
+      Console.note("It took \(MemoryUse.text(run.peakBytes)) of the device's memory")
     }
     if outcome == .stopped {
       Console.note("Stopped after step \(run.stepsDone); go on with: --resume \(folder.url.path)")

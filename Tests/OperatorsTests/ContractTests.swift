@@ -34,6 +34,8 @@ import Testing
     func float(_ shape: Shape) throws -> Tensor<B.Storage> { try tensor(shape, .float32) }
     // A 16-bit type that floats are not, whatever the backend's own precision.
     let half = ElementType.float16
+    // One that is neither that of floats nor the backend's own.
+    let strange: ElementType = type == .float16 ? .bfloat16 : .float16
 
     let linear = Linear(inputs: 4, outputs: 2)
     let fused = Linear(inputs: 4, outputs: 2, activation: .silu)
@@ -307,8 +309,12 @@ import Testing
       ("add: b is [4, 3] \(t), not [3, 4] \(t)", { _ = try backend.add(rows, tensor([4, 3])) }),
       ("PixelSum: x is [4], not [batch, ..., channels]", { _ = try backend.forward(PixelSum(), tensor([4])) }),
       (
-        "WeightedSum.forward: x is [2, 4] f32, for 3 and 3 weights, a sample each, in f32",
+        "WeightedSum.forward: x is [2, 4] f32, for 3 and 3 weights, a sample each",
         { _ = try backend.forward(sum, float([2, 4]), float([2, 4]), as: type) }
+      ),
+      (
+        "WeightedSum.forward: x is [3, 4] \(strange.rawValue), for a result of \(t)",
+        { _ = try backend.forward(sum, tensor([3, 4], strange), tensor([3, 4], strange), as: type) }
       ),
       (
         "WeightedSum.forward: z is [3, 4] f16, not [3, 4] f32",

@@ -143,23 +143,26 @@ import Testing
     for (index, shape) in Self.shapes.enumerated() {
       var random = RandomTensors(seed: 61 + UInt64(index))
       let (a, b) = (random.normal(shape, as: type), random.normal(shape, as: type))
-      // Weighted sums read 32-bit floats whatever they write.
+      // Weighted sums read 32-bit floats whatever they write, or what they write.
       let (x, z) = (random.normal(shape, as: .float32), random.normal(shape, as: .float32))
       let weights = WeightedSum(
         a: random.normal([shape[0]], as: .float32).values, b: random.normal([shape[0]], as: .float32).values)
       let sum = Reference.add(ReferenceTensor(a), ReferenceTensor(b))
       let weighted = Reference.forward(weights, ReferenceTensor(x), ReferenceTensor(z))
+      let stored = Reference.forward(weights, ReferenceTensor(a), ReferenceTensor(b))
       func check<B: Backend>(_ backend: B) throws {
         let made = try results(backend, "sums of \(shape)", poison: [(shape, type), (shape, .float32)]) {
           let (x, z) = try (backend.upload(x, as: .float32), backend.upload(z, as: .float32))
+          let (a, b) = try (backend.upload(a, as: type), backend.upload(b, as: type))
           return [
-            try backend.add(backend.upload(a, as: type), backend.upload(b, as: type)),
-            try backend.forward(weights, x, z, as: type), try backend.forward(weights, x, z, as: .float32),
+            try backend.add(a, b), try backend.forward(weights, x, z, as: type),
+            try backend.forward(weights, x, z, as: .float32), try backend.forward(weights, a, b, as: type),
           ]
         }
         expectClose(made[0], sum, Tolerance(type, terms: 2), "sum of \(shape) on \(backend.name)")
         expectClose(made[1], weighted, Tolerance(type, terms: 2), "weighted sum of \(shape) on \(backend.name)")
         expectClose(made[2], weighted, Tolerance(.float32, terms: 2), "weighted sum in f32 on \(backend.name)")
+        expectClose(made[3], stored, Tolerance(type, terms: 2), "weighted sum of stored numbers on \(backend.name)")
       }
       for backend in TestBackends.all(type) { try backend.run { try check($0) } }
     }

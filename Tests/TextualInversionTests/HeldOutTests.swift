@@ -189,6 +189,6 @@ private struct Spoils: Optimizer {
   ) {
     AdamW().update(&rows, gradient: gradient, state: &state, step: step, learningRate: learningRate)
     guard step > after else { return }
-    for index in rows.values.indices { rows.values[index] += index.isMultiple(of: 2) ? 0.5 : -0.5 }
+    for index in rows.values.indices { rows.values[index] += index.isMultiple(of: 2) ? 5 : -5 }
   }
 }

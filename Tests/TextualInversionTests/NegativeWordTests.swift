@@ -64,10 +64,10 @@ import Testing
   }
 
   /// Both words are left in files, the negative one marked as such, and a run that was stopped ends as one that was not.
-  @Test func aRunLeavesBothWords() throws {
+  @Test(arguments: ElementType.allCases) func aRunLeavesBothWords(precision: ElementType) throws {
     var settings = TrainingSettings(
       placeholder: try Placeholder("<my-cat>", vectors: 2), initializer: "striped cat", kind: .subject, resolution: 32,
-      precision: .float32)
+      precision: precision)
     settings.steps = 4
     settings.heldOut.draws = 4
     try settings.teachNegative("<not-my-cat>")

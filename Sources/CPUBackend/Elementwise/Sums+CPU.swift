@@ -19,6 +19,7 @@ extension CPUBackend {
   public func forward(
     _ op: WeightedSum, _ x: Tensor<CPUStorage>, _ z: Tensor<CPUStorage>, as type: ElementType
   ) throws(OperationError) -> Tensor<CPUStorage> {
+    let (x, z) = (try widened(x, "WeightedSum.forward"), try widened(z, "WeightedSum.forward"))
     let y = try empty(x.shape, type, "WeightedSum.forward")
     let count = x.shape.count / max(1, x.shape[0])
     for sample in 0..<x.shape[0] {

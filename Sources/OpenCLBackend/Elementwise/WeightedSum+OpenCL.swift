@@ -20,7 +20,8 @@ extension OpenCLBackend {
   {
     let y = try allocate(x.shape, type)
     try run(
-      "weighted_sum", SumParameters(), storage: type, WorkSize(items: x.shape.count),
+      x.type == .float32 ? "weighted_sum" : "weighted_sum_stored", SumParameters(), storage: type,
+      WorkSize(items: x.shape.count),
       y, x, z, try upload(op.a + op.b), x.shape[0], x.shape.count / max(x.shape[0], 1))
     return y
   }

@@ -26,8 +26,9 @@ extension WeightedSum {
 
     public func results() throws(OperationError) -> [TensorDescriptor] {
       try require(
-        x.type == .float32 && x.shape.rank >= 1 && op.a.count == x.shape[0] && op.b.count == x.shape[0],
-        "x is \(x), for \(op.a.count) and \(op.b.count) weights, a sample each, in f32")
+        x.shape.rank >= 1 && op.a.count == x.shape[0] && op.b.count == x.shape[0],
+        "x is \(x), for \(op.a.count) and \(op.b.count) weights, a sample each")
+      try require(x.type == .float32 || x.type == type, "x is \(x), for a result of \(type.rawValue)")
       try require(z, "z", is: x)
       return [TensorDescriptor(x.shape, type)]
     }
